@@ -1,0 +1,66 @@
+// One sequence of tokens in progress: feed tokens, read logits, go back.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "models/model.h"
+
+namespace bitkerf {
+
+struct EngineOptions {
+  int threads = 0;        // 0: all cores that this process may use
+  i64 context = 0;        // tokens a session can hold; 0: what the model was trained for, at most 8192
+  i64 chunk = 512;        // tokens per prefill step
+  ModelOptions model;
+};
+
+class Session;
+
+// Model, tokenizer, team and scratch memory, for as many sessions as wanted; used by one thread at a time.
+class Engine {
+ public:
+  // Errors: Fault::file, Fault::memory, Fault::usage.
+  Engine(const std::string& path, const EngineOptions& options,
+         const std::function<void(i64 done, i64 all)>& progress = {});
+  ~Engine();
+  const Model& model() const;
+  const Tokenizer& tokenizer() const;
+  const ModelFile& file() const;
+  Threads& threads();
+  i64 context() const;
+  // One step for several sessions at once; logits has one row per feed, that after its last token.
+  struct Feed { Session* session; std::span<const Token> tokens; };
+  void feed(std::span<const Feed> feeds, Matrix<float> logits);
+
+ private:
+  friend class Session;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+class Session {
+ public:
+  explicit Session(Engine& engine);
+  ~Session();
+  const std::vector<Token>& tokens() const;  // fed so far
+  // Computes the tokens, in chunks, and returns the logits after the last one (vocabulary floats, valid until the
+  // next call). Too long for the context: Fault::usage that names both numbers, nothing is changed.
+  std::span<const float> feed(std::span<const Token> tokens);
+  // As feed(), but hands over the logits after every token from `first` (an index into `tokens`) on:
+  // visit(index, logits). For perplexity.
+  void feed_all(std::span<const Token> tokens, i64 first,
+                const std::function<void(i64 index, std::span<const float> logits)>& visit);
+  // A place to come back to. rollback(mark) forgets all that was fed since.
+  i64 mark() const { return static_cast<i64>(tokens().size()); }
+  void rollback(i64 mark);
+
+ private:
+  friend class Engine;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace bitkerf

@@ -1,0 +1,38 @@
+// The only thing a model knows of its matrices: y = W x.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "core/context.h"
+
+namespace bitkerf {
+
+class Linear {
+ public:
+  virtual ~Linear() = default;
+  virtual Shape shape() const = 0;  // rows: outputs, cols: inputs
+  virtual i64 bytes() const = 0;    // of weights, as read once per token in decode
+  virtual std::string describe() const = 0;  // for people: "as_stored Q4_1"
+
+  // y (tokens, rows) = x (tokens, cols) W^T. Deterministic: a token's result has the same bits whatever the number
+  // of tokens or threads. Takes at most scratch(tokens) bytes of the arena. One call at a time per Context.
+  virtual void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept = 0;
+  virtual i64 scratch(i64 tokens) const = 0;
+
+  // The exact weights this layer stands for, rows [first, first + out.rows): the judge in tests, and the lookup of a
+  // tied embedding. May be called from several threads.
+  virtual void expand(i64 first, Matrix<float> out) const noexcept = 0;
+};
+
+// Several layers with one input (q, k, v; gate, up): the input is encoded once and the team joins once.
+struct Product {
+  const Linear* linear;
+  Matrix<float> y;  // (tokens, linear->shape().rows)
+};
+void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept;
+// Arena bytes that multiply() takes at most for these layers.
+i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens);
+
+}  // namespace bitkerf

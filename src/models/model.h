@@ -1,0 +1,64 @@
+// A language model that is ready to run: tokens in, logits out.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "files/model_file.h"
+#include "files/tokenizer.h"
+#include "mixers/batch.h"
+#include "mixers/mixer.h"
+
+namespace bitkerf {
+
+struct ModelShape {
+  std::string architecture;   // "llama", "gemma3", ...
+  std::string name;           // general.name, may be empty
+  i64 layers = 0, width = 0, vocabulary = 0;
+  i64 context = 0;            // that it was trained for
+  i64 parameters = 0;         // weights in all tensors
+  i64 weight_bytes = 0;       // read per decoded token (all linears, head included, embedding table not)
+  double macs_per_token = 0;  // multiply-adds of all linears except the head
+  double head_macs = 0;
+};
+
+// What a model remembers of one sequence: a state per layer.
+class SequenceState {
+ public:
+  explicit SequenceState(std::vector<std::unique_ptr<MixerState>> layers) : layers_(std::move(layers)) {}
+  MixerState* layer(i64 i) const { return layers_[static_cast<std::size_t>(i)].get(); }
+  i64 tokens() const { return layers_.empty() ? 0 : layers_[0]->tokens(); }
+  void truncate(i64 tokens) noexcept { for (auto& l : layers_) l->truncate(tokens); }
+  i64 bytes_per_token() const { i64 n = 0; for (auto& l : layers_) n += l->bytes_per_token(); return n; }
+
+ private:
+  std::vector<std::unique_ptr<MixerState>> layers_;
+};
+
+struct ModelOptions {
+  CacheType cache = CacheType::f16;
+  std::string form;  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelShape& shape() const = 0;
+  virtual std::unique_ptr<SequenceState> new_sequence(i64 max_tokens) const = 0;
+  // One step. tokens: batch.tokens ids, all in [0, vocabulary). sequences[i] belongs to batch.runs[i].
+  // logits row j (wanted.size() x vocabulary) is that of batch row wanted[j].
+  // Takes at most scratch(batch.tokens, wanted.size(), max_tokens) bytes of context.arena.
+  virtual void forward(std::span<const Token> tokens, const Batch& batch, std::span<SequenceState* const> sequences,
+                       std::span<const i64> wanted, Matrix<float> logits, Context& context) const noexcept = 0;
+  virtual i64 scratch(i64 tokens, i64 wanted, i64 max_tokens) const = 0;
+};
+
+// Builds the model that the file describes; unknown architectures answer with the known ones (Fault::file).
+// Progress (may be empty) is told the bytes done and in all.
+std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
+                                  const std::function<void(i64 done, i64 all)>& progress = {});
+
+}  // namespace bitkerf
