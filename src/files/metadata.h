@@ -47,7 +47,8 @@ class Metadata {
   std::string text(std::string_view key, std::string_view otherwise) const;
   // Arrays: nullptr when the key is absent; Fault::file when it is there with another type.
   const std::vector<std::string>* texts(std::string_view key) const;
-  std::optional<std::vector<i64>> integers(std::string_view key) const;   // any integer element type, or one integer
+  // Any integer or bool element type, or one integer.
+  std::optional<std::vector<i64>> integers(std::string_view key) const;
   std::optional<std::vector<double>> numbers(std::string_view key) const; // any number element type, or one number
 
  private:

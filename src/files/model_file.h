@@ -2,6 +2,7 @@
 // metadata and named tensors under GGUF's names ("blk.0.attn_q.weight"), whatever the container calls them.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -42,6 +43,11 @@ class ModelFile {
   i64 file_bytes_ = 0;
   Metadata metadata_;
   std::vector<Tensor> tensors_;
+  // Once all tensors are there; refuses a name that occurs twice.
+  void index_tensors();
+
+ private:
+  std::map<std::string_view, std::size_t> index_;  // into tensors_
 };
 
 // Opens a .gguf file, the first part of a split one (-00001-of-000NN.gguf), or a Hugging Face folder.

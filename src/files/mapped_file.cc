@@ -1,0 +1,123 @@
+#include "files/mapped_file.h"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+namespace bitkerf {
+namespace {
+
+// What a signal handler can look at: the ranges mapped now. A global, as handlers have no arguments; fixed and
+// atomic, as they may run at any moment. Maps beyond the last slot are not named in the message, nothing worse.
+struct Slot {
+  std::atomic<bool> used{false};
+  std::atomic<const std::byte*> first{nullptr}, last{nullptr};
+  char path[256];
+};
+constexpr int kSlots = 256;
+Slot slots[kSlots];
+
+int take_slot(const std::string& path, const std::byte* data, i64 size) {
+  for (int i = 0; i < kSlots; i++) {
+    if (slots[i].used.exchange(true)) continue;
+    std::strncpy(slots[i].path, path.c_str(), sizeof slots[i].path - 1);
+    slots[i].last = data + size;
+    slots[i].first = data;
+    return i;
+  }
+  return -1;
+}
+
+void say(const char* text) {
+  std::size_t length = std::strlen(text);
+  while (length > 0) {
+    ssize_t written = write(STDERR_FILENO, text, length);
+    if (written <= 0) return;
+    text += written;
+    length -= static_cast<std::size_t>(written);
+  }
+}
+
+void on_bus_error(int signal, siginfo_t* info, void*) {
+  const std::byte* address = static_cast<const std::byte*>(info->si_addr);
+  for (Slot& slot : slots) {
+    const std::byte* first = slot.first;
+    if (!first || address < first || address >= slot.last) continue;
+    say("error: ");
+    say(slot.path);
+    say(": a part of the file can no longer be read; was it cut or replaced while in use?\n");
+    _exit(row_of(Fault::file).exit_code);
+  }
+  // Not ours: die as without this handler.
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+std::string reason() { return std::generic_category().message(errno); }
+
+}  // namespace
+
+void guard_mapped_files() {
+  struct sigaction action {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  sigaction(SIGBUS, &action, nullptr);
+}
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) fail(Fault::file, "{}: cannot be opened: {}", path, reason());
+  struct stat info {};
+  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(file);
+    fail(Fault::file, "{}: not a regular file", path);
+  }
+  size_ = info.st_size;
+  if (size_ > 0) {
+    void* p = mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ, MAP_SHARED, file, 0);
+    if (p == MAP_FAILED) {
+      std::string why = reason();
+      close(file);
+      fail(Fault::file, "{}: cannot be mapped into memory ({} bytes): {}", path, size_, why);
+    }
+    data_ = static_cast<const std::byte*>(p);
+    slot_ = take_slot(path, data_, size_);
+  }
+  close(file);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(other.data_), size_(other.size_), slot_(other.slot_) {
+  other.data_ = nullptr;
+  other.size_ = 0;
+  other.slot_ = -1;
+}
+
+MappedFile::~MappedFile() {
+  if (slot_ >= 0) {
+    slots[slot_].first = nullptr;
+    slots[slot_].used = false;
+  }
+  if (data_) munmap(const_cast<std::byte*>(data_), static_cast<std::size_t>(size_));
+}
+
+void MappedFile::release(const std::byte* data, i64 bytes) const {
+  CHECK(bytes >= 0 && data >= data_ && data + bytes <= data_ + size_);
+  // Whole pages, outwards: neighbours that are dropped with it come back from the page cache.
+  std::uintptr_t page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  std::uintptr_t first = reinterpret_cast<std::uintptr_t>(data) / page * page;
+  std::uintptr_t last = reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(bytes);
+  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+}  // namespace bitkerf
