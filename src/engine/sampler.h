@@ -28,13 +28,22 @@ class Sampler {
  public:
   // Options out of range: Fault::usage naming the option, the value and the range.
   Sampler(const SamplerOptions& options, i64 vocabulary);
+  // history: all tokens before the one to pick; those that are recent are penalised. NaN logits are never picked
+  // while there is another; equal ones are taken in order of their ids.
   Token pick(std::span<const float> logits, std::span<const Token> history);
+
+  struct Candidate {
+    float logit;
+    Token token;
+    double weight;  // scratch of a stage: exp(logit - largest), or a distance
+  };
 
  private:
   SamplerOptions options_;
   std::uint64_t state_;
   std::vector<float> logits_;
-  std::vector<std::pair<float, Token>> candidates_;
+  std::vector<std::int32_t> counts_;  // of each token among the recent ones; all 0 between calls
+  std::vector<Candidate> candidates_;
 };
 
 }  // namespace bitkerf

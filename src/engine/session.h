@@ -25,13 +25,17 @@ class Engine {
   // Errors: Fault::file, Fault::memory, Fault::usage.
   Engine(const std::string& path, const EngineOptions& options,
          const std::function<void(i64 done, i64 all)>& progress = {});
+  Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
+         const std::function<void(i64 done, i64 all)>& progress = {});
   ~Engine();
   const Model& model() const;
-  const Tokenizer& tokenizer() const;
+  const Tokenizer& tokenizer() const;  // a file without one: Fault::file
   const ModelFile& file() const;
   Threads& threads();
   i64 context() const;
-  // One step for several sessions at once; logits has one row per feed, that after its last token.
+  i64 chunk() const;
+  // One step for several sessions at once; logits has one row per feed, that after its last token. Errors as
+  // Session::feed(); then nothing is changed in any session.
   struct Feed { Session* session; std::span<const Token> tokens; };
   void feed(std::span<const Feed> feeds, Matrix<float> logits);
 
@@ -46,8 +50,8 @@ class Session {
   explicit Session(Engine& engine);
   ~Session();
   const std::vector<Token>& tokens() const;  // fed so far
-  // Computes the tokens, in chunks, and returns the logits after the last one (vocabulary floats, valid until the
-  // next call). Too long for the context: Fault::usage that names both numbers, nothing is changed.
+  // Computes the tokens (at least one), in chunks, and returns the logits after the last one (vocabulary floats, valid
+  // until the next call). Too long for the context: Fault::usage that names both numbers, nothing is changed.
   std::span<const float> feed(std::span<const Token> tokens);
   // As feed(), but hands over the logits after every token from `first` (an index into `tokens`) on:
   // visit(index, logits). For perplexity.

@@ -17,10 +17,16 @@ struct StoredType {
   int block_bytes;        // bytes per block
   // Decode `blocks` consecutive blocks to floats, bit for bit as the `gguf` package's quants.py (or llama.cpp) does.
   void (*dequantize)(const std::byte* data, i64 blocks, float* out) noexcept;
+  // Byte offsets of the half floats in a block that scale its weights; -1: none. Where the first is -1, any bytes may
+  // hold what is not finite.
+  int scales[2] = {-1, -1};
 
   double bits_per_weight() const { return 8.0 * block_bytes / block; }
   i64 bytes(i64 weights) const { return weights / block * block_bytes; }  // weights: a multiple of `block`
 };
+
+// Whether every weight is finite: looks at the scales alone where the type lists them.
+bool stored_is_finite(const StoredType& type, const std::byte* data, i64 blocks) noexcept;
 
 std::span<const StoredType> stored_types();
 const StoredType* stored_type(std::uint32_t id);            // nullptr when unknown

@@ -1,5 +1,7 @@
 #include "formats/stored.h"
 
+#include <cmath>
+#include <algorithm>
 #include <bit>
 #include <fstream>
 #include <map>
@@ -87,6 +89,29 @@ TEST(Stored, BlocksDecodeAloneAsInARow) {
         ASSERT_EQ(word_of(alone[static_cast<std::size_t>(i)]),
                   word_of(together[static_cast<std::size_t>(b * type.block + i)]));
     }
+  }
+}
+
+TEST(Stored, KnowsWhatIsNotFinite) {
+  for (const StoredType& type : stored_types()) {
+    SCOPED_TRACE(type.name);
+    int finite_blocks = 0, others = 0;
+    std::vector<float> weights(static_cast<std::size_t>(type.block));
+    for (std::uint32_t seed = 0; seed < 300; seed++) {
+      std::vector<std::byte> block = random_bytes(seed, static_cast<std::size_t>(type.block_bytes));
+      if (seed % 3 == 0) block.assign(block.size(), std::byte{static_cast<unsigned char>(seed)});
+      // Where a half float is Inf or not a number: every place of the block in turn.
+      if (seed % 3 == 1) {
+        std::size_t at = seed / 3 % block.size();
+        block[at] = std::byte{0x7e};
+      }
+      type.dequantize(block.data(), 1, weights.data());
+      bool finite = std::all_of(weights.begin(), weights.end(), [](float w) { return std::isfinite(w); });
+      EXPECT_EQ(stored_is_finite(type, block.data(), 1), finite) << "seed " << seed;
+      (finite ? finite_blocks : others)++;
+    }
+    EXPECT_GT(finite_blocks, 0);
+    EXPECT_TRUE(type.scales[0] < 0 || others > 0);
   }
 }
 

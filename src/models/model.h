@@ -41,7 +41,12 @@ class SequenceState {
 struct ModelOptions {
   CacheType cache = CacheType::f16;
   std::string form;  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
+  // Tokens that sequences will hold: some models rotate differently when it is long. 0: as chosen_context() says.
+  i64 context = 0;
 };
+// What `requested` tokens of context mean for a model trained for `trained`: 0 asks for the default, which is at most
+// 8192 (a cache for all of a long model's context would surprise); more than it was trained for is Fault::usage.
+i64 chosen_context(i64 requested, i64 trained);
 
 class Model {
  public:
@@ -49,11 +54,14 @@ class Model {
   virtual const ModelShape& shape() const = 0;
   virtual std::unique_ptr<SequenceState> new_sequence(i64 max_tokens) const = 0;
   // One step. tokens: batch.tokens ids, all in [0, vocabulary). sequences[i] belongs to batch.runs[i].
-  // logits row j (wanted.size() x vocabulary) is that of batch row wanted[j].
-  // Takes at most scratch(batch.tokens, wanted.size(), max_tokens) bytes of context.arena.
+  // hidden row j (wanted.size() x width) is what head() wants of batch row wanted[j]: after the last norm.
+  // Takes at most scratch(batch.tokens, max_tokens) bytes of context.arena.
   virtual void forward(std::span<const Token> tokens, const Batch& batch, std::span<SequenceState* const> sequences,
-                       std::span<const i64> wanted, Matrix<float> logits, Context& context) const noexcept = 0;
-  virtual i64 scratch(i64 tokens, i64 wanted, i64 max_tokens) const = 0;
+                       std::span<const i64> wanted, Matrix<float> hidden, Context& context) const noexcept = 0;
+  virtual i64 scratch(i64 tokens, i64 max_tokens) const = 0;
+  // hidden (n, width) to logits (n, vocabulary). A call of its own, because the logits of many tokens are big.
+  virtual void head(Matrix<const float> hidden, Matrix<float> logits, Context& context) const noexcept = 0;
+  virtual i64 head_scratch(i64 n) const = 0;
 };
 
 // Builds the model that the file describes; unknown architectures answer with the known ones (Fault::file).
