@@ -65,6 +65,7 @@ struct Threads::Team {
 
 Threads::Threads(int count) : count_(count) {
   CHECK_GE(count, 1);
+  CHECK_LE(count, kMaxThreads);
   if (count == 1) return;
   team_ = std::make_unique<Team>();
   for (int worker = 1; worker < count; worker++) team_->workers.emplace_back([this, worker] { team_->work(worker); });

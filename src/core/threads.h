@@ -10,9 +10,11 @@
 
 namespace bitkerf {
 
+inline constexpr int kMaxThreads = 256;
+
 class Threads {
  public:
-  explicit Threads(int count);  // >= 1; the calling thread is one of them
+  explicit Threads(int count);  // 1 to kMaxThreads; the calling thread is one of them
   ~Threads();
   Threads(const Threads&) = delete;
   int count() const { return count_; }

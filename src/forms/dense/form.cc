@@ -1,0 +1,146 @@
+// Two forms that multiply floats.
+//   dense         the matrix expanded to float32: the judge of every other form, and the float path of a model
+//   stored_float  a file's blocks kept as they are and expanded a tile at a time: for types without a faster form
+#include "formats/stored.h"
+#include "forms/dense/form.h"
+#include "forms/packed.h"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace bitkerf {
+
+extern const PanelKernels kDense_portable, kDense_avx2, kDense_avx512;
+
+namespace {
+
+const PanelKernels& dense_kernels(Isa isa) {
+  static constexpr const PanelKernels* kRows[] = {&kDense_portable, &kDense_avx2, &kDense_avx512};  // by Isa
+  return *kRows[static_cast<int>(isa)];
+}
+
+// 32 rows of floats, (32, count) row-major, to [column][32 rows].
+void transpose(const float* rows, i64 stride, i64 count, float* out) {
+  for (i64 c = 0; c < count; c++)
+    for (i64 r = 0; r < kPanelRows; r++) out[c * kPanelRows + r] = rows[r * stride + c];
+}
+
+class Dense final : public PackedLinear {
+ public:
+  Dense(const StoredMatrix& matrix, Threads& threads)
+      : PackedLinear(matrix.shape, matrix.shape.cols * kPanelRows * 4), from_(matrix.type->name) {
+    i64 cols = matrix.shape.cols, row_bytes = matrix.type->bytes(cols);
+    threads.split(panels(), [&](i64 first, i64 last) {
+      constexpr i64 kChunk = 256;  // columns at a time: a multiple of every block length
+      float rows[kPanelRows * kChunk];
+      for (i64 p = first; p < last; p++) {
+        auto* out = reinterpret_cast<float*>(panel(p));
+        for (i64 c = 0; c < cols; c += kChunk) {
+          i64 count = std::min(kChunk, cols - c);
+          std::memset(rows, 0, sizeof rows);
+          for (i64 r = p * kPanelRows; r < std::min(matrix.shape.rows, (p + 1) * kPanelRows); r++)
+            matrix.type->dequantize(matrix.data + r * row_bytes + matrix.type->bytes(c), count / matrix.type->block,
+                                    rows + (r - p * kPanelRows) * kChunk);
+          transpose(rows, kChunk, count, out + c * kPanelRows);
+        }
+      }
+    });
+  }
+  const PanelKernels& kernels(Isa isa) const override { return dense_kernels(isa); }
+  std::string describe() const override { return fmt::format("dense f32 (stored {})", from_); }
+  void expand(i64 first, Matrix<float> out) const noexcept override {
+    for (i64 i = 0; i < out.rows; i++) {
+      i64 r = first + i;
+      const auto* w = reinterpret_cast<const float*>(PackedLinear::panel(r / kPanelRows)) + r % kPanelRows;
+      for (i64 c = 0; c < out.cols; c++) out(i, c) = w[c * kPanelRows];
+    }
+  }
+
+ private:
+  std::string_view from_;
+};
+
+// A panel of stored_float: this header, then 32 rows of blocks.
+struct PanelHeader {
+  const StoredType* type;
+  i64 row_bytes, rows;
+};
+constexpr i64 kHeaderBytes = 64;
+
+const void* unpack_stored(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
+  const auto& header = *reinterpret_cast<const PanelHeader*>(panel);
+  auto* out = static_cast<float*>(scratch);
+  constexpr i64 kChunk = 256;
+  float rows[kPanelRows * kChunk] = {};
+  for (i64 c = 0; c < count; c += kChunk) {
+    i64 n = std::min(kChunk, count - c);
+    for (i64 r = 0; r < header.rows; r++)
+      header.type->dequantize(panel + kHeaderBytes + r * header.row_bytes + header.type->bytes(first + c),
+                              n / header.type->block, rows + r * kChunk);
+    transpose(rows, kChunk, n, out + c * kPanelRows);
+  }
+  return scratch;
+}
+
+template <Isa kIsa>
+void one_stored(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+  constexpr i64 kChunk = 256;
+  alignas(64) float tile[kChunk * kPanelRows];
+  for (i64 c = 0; c < cols; c += kChunk) {
+    i64 n = std::min(kChunk, cols - c);
+    dense_kernels(kIsa).tile[1](unpack_stored(panel, cols, c, n, tile), cols, c, n, input, tokens, token, y, kPanelRows);
+  }
+}
+
+template <Isa kIsa>
+PanelKernels stored_kernels() {
+  PanelKernels kernels = dense_kernels(kIsa);
+  kernels.one = one_stored<kIsa>;
+  kernels.unpack = unpack_stored;
+  kernels.tile_bytes = [](i64 count) { return count * kPanelRows * i64{sizeof(float)}; };
+  return kernels;
+}
+
+class StoredFloat final : public PackedLinear {
+ public:
+  StoredFloat(const StoredMatrix& matrix, Threads& threads)
+      : PackedLinear(matrix.shape, round_up<i64>(kHeaderBytes + kPanelRows * matrix.type->bytes(matrix.shape.cols), 64)),
+        type_(matrix.type) {
+    i64 row_bytes = type_->bytes(matrix.shape.cols);
+    for (i64 p = 0; p < panels(); p++) {
+      i64 rows = std::min(kPanelRows, matrix.shape.rows - p * kPanelRows);
+      PanelHeader header{type_, row_bytes, rows};
+      std::memcpy(panel(p), &header, sizeof header);
+      std::memcpy(panel(p) + kHeaderBytes, matrix.data + p * kPanelRows * row_bytes, static_cast<std::size_t>(rows * row_bytes));
+    }
+  }
+  const PanelKernels& kernels(Isa isa) const override {
+    static const PanelKernels kRows[] = {stored_kernels<Isa::portable>(), stored_kernels<Isa::avx2>(),
+                                         stored_kernels<Isa::avx512>()};
+    return kRows[static_cast<int>(isa)];
+  }
+  std::string describe() const override { return fmt::format("stored_float {}", type_->name); }
+  void expand(i64 first, Matrix<float> out) const noexcept override {
+    i64 row_bytes = type_->bytes(shape().cols);
+    for (i64 i = 0; i < out.rows; i++) {
+      i64 r = first + i;
+      type_->dequantize(PackedLinear::panel(r / kPanelRows) + kHeaderBytes + r % kPanelRows * row_bytes,
+                        shape().cols / type_->block, out.row(i));
+    }
+  }
+
+ private:
+  const StoredType* type_;
+};
+
+}  // namespace
+
+std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads) {
+  return std::make_unique<Dense>(matrix, threads);
+}
+std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads) {
+  return std::make_unique<StoredFloat>(matrix, threads);
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,9 @@
+// The rows of forms/list.cc that multiply floats; see form.cc.
+#pragma once
+
+#include "forms/list.h"
+
+namespace bitkerf {
+std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads);
+std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads);
+}  // namespace bitkerf

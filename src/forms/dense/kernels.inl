@@ -1,0 +1,44 @@
+// Float panels. Bytes of a panel: [column][32 rows] floats; one sum per output, columns in order.
+namespace bitkerf {
+namespace {
+
+template <int kTokens>
+void tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token, float* y,
+          i64 y_stride) noexcept {
+  const auto& x = *static_cast<const Matrix<const float>*>(input);
+  const float* w = static_cast<const float*>(panel);
+  const float* v = x.data + token * x.stride + first;
+  i64 stride = x.stride;
+  Lanes::F sum[kTokens][2];
+  for (int t = 0; t < kTokens; t++)
+    for (int h = 0; h < 2; h++) sum[t][h] = first == 0 ? Lanes::zero() : Lanes::load(y + t * y_stride + 16 * h);
+  for (i64 c = 0; c < count; c++, w += 32) {
+    Lanes::F w0 = Lanes::load(w), w1 = Lanes::load(w + 16);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTokens; t++) {
+      Lanes::F all = Lanes::all(v[t * stride + c]);
+      sum[t][0] = Lanes::fma(w0, all, sum[t][0]);
+      sum[t][1] = Lanes::fma(w1, all, sum[t][1]);
+    }
+  }
+  for (int t = 0; t < kTokens; t++)
+    for (int h = 0; h < 2; h++) Lanes::store(y + t * y_stride + 16 * h, sum[t][h]);
+}
+
+// Decode: one token is a tile of one, over all columns.
+void one(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+  tile<1>(panel, cols, 0, cols, input, tokens, token, y, 32);
+}
+
+const void* in_place(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
+  return panel + first * 32 * static_cast<i64>(sizeof(float));
+}
+i64 no_bytes(i64) { return 0; }
+
+constexpr PanelKernels make_dense() {
+  return {&kFloatInput, one, in_place, no_bytes,
+          {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, nullptr, nullptr}, 6};
+}
+
+}  // namespace
+}  // namespace bitkerf

@@ -1,0 +1,11 @@
+#include "forms/encoding.h"
+
+#include "forms/encode.inl"
+
+namespace bitkerf {
+
+void encode_int8_avx512(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept {
+  encode_rows(x.data, x.stride, first, last, out);
+}
+
+}  // namespace bitkerf

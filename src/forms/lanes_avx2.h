@@ -1,0 +1,93 @@
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bitkerf {
+namespace {
+
+struct Lanes {
+  struct F { __m256 a, b; };
+  struct I { __m256i a, b; };
+  using B = I;
+  // 16 registers: 1 token x 2 halves x 2 registers x (int32 sum + float sum) = 8, 4 for codes, 4 for the rest.
+  static constexpr int kTokens = 1;
+
+  static __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  static __m128i load64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+
+  static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+  static void store(float* p, F v) { _mm256_storeu_ps(p, v.a), _mm256_storeu_ps(p + 8, v.b); }
+  static F zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+  static F all(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
+  static F mul(F x, F y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+  static F fma(F x, F y, F z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+  static F to_float(I v) { return {_mm256_cvtepi32_ps(v.a), _mm256_cvtepi32_ps(v.b)}; }
+  static F from_half(const std::uint16_t* p) { return {_mm256_cvtph_ps(load128(p)), _mm256_cvtph_ps(load128(p + 8))}; }
+  static F bits_to_float(I v) { return {_mm256_castsi256_ps(v.a), _mm256_castsi256_ps(v.b)}; }
+
+  static I all_int(std::int32_t v) { return {_mm256_set1_epi32(v), _mm256_set1_epi32(v)}; }
+  static I from_u8(const std::uint8_t* p) { return {_mm256_cvtepu8_epi32(load64(p)), _mm256_cvtepu8_epi32(load64(p + 8))}; }
+  static I from_i8(const std::uint8_t* p) { return {_mm256_cvtepi8_epi32(load64(p)), _mm256_cvtepi8_epi32(load64(p + 8))}; }
+  static I from_u16(const std::uint16_t* p) {
+    return {_mm256_cvtepu16_epi32(load128(p)), _mm256_cvtepu16_epi32(load128(p + 8))};
+  }
+  static I band(I v, int mask) {
+    __m256i m = _mm256_set1_epi32(mask);
+    return {_mm256_and_si256(v.a, m), _mm256_and_si256(v.b, m)};
+  }
+  static I bor(I x, I y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+  static I sub(I v, int n) {
+    __m256i m = _mm256_set1_epi32(n);
+    return {_mm256_sub_epi32(v.a, m), _mm256_sub_epi32(v.b, m)};
+  }
+  static I shr(I v, int n) { return {_mm256_srli_epi32(v.a, n), _mm256_srli_epi32(v.b, n)}; }
+  static I shl(I v, int n) { return {_mm256_slli_epi32(v.a, n), _mm256_slli_epi32(v.b, n)}; }
+
+  static B bytes(const std::uint8_t* p) { return {load256(p), load256(p + 32)}; }
+  static void store_bytes(std::uint8_t* p, B v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.a);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), v.b);
+  }
+  static B bytes_and(B v, int mask) {
+    __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
+    return {_mm256_and_si256(v.a, m), _mm256_and_si256(v.b, m)};
+  }
+  static B bytes_or(B x, B y) { return bor(x, y); }
+  static B bytes_shr(B v, int n) { return {_mm256_srli_epi16(v.a, n), _mm256_srli_epi16(v.b, n)}; }
+  static B bytes_shl(B v, int n) { return {_mm256_slli_epi16(v.a, n), _mm256_slli_epi16(v.b, n)}; }
+  static __m256i spread(const std::uint8_t* p, int bit) {  // 32 mask bits to 32 bytes of 0 or `bit`
+    std::int32_t mask;
+    __builtin_memcpy(&mask, p, 4);
+    __m256i byte = _mm256_shuffle_epi8(_mm256_set1_epi32(mask),
+                                       _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303));
+    __m256i one = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+    __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(byte, one), one);
+    return _mm256_and_si256(set, _mm256_set1_epi8(static_cast<char>(bit)));
+  }
+  static B bytes_set(B v, const std::uint8_t* p, int bit) {
+    return {_mm256_or_si256(v.a, spread(p, bit)), _mm256_or_si256(v.b, spread(p + 4, bit))};
+  }
+  static B lookup(B index, const std::uint8_t* table16) {
+    __m256i table = _mm256_broadcastsi128_si256(load128(table16));
+    return {_mm256_shuffle_epi8(table, index.a), _mm256_shuffle_epi8(table, index.b)};
+  }
+  static __m256i dot256(__m256i sum, __m256i codes, __m256i x) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes, x), _mm256_set1_epi16(1)));
+  }
+  // VPMADDUBSW saturates its sums of two products at 32767: safe for codes of at most 7 bits (2 * 127 * 127), so
+  // wider codes are multiplied as their top bit and the rest.
+  template <int kBits>
+  static I dot(I sum, B codes, const std::int8_t* x) {
+    __m256i v = _mm256_set1_epi32(*reinterpret_cast<const std::int32_t*>(x));
+    if constexpr (kBits > 7) {
+      B top = bytes_and(codes, 0x80);
+      sum = {dot256(sum.a, top.a, v), dot256(sum.b, top.b, v)};
+      codes = bytes_and(codes, 0x7f);
+    }
+    return {dot256(sum.a, codes.a, v), dot256(sum.b, codes.b, v)};
+  }
+};
+
+}  // namespace
+}  // namespace bitkerf

@@ -1,0 +1,63 @@
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "core/float16.h"
+
+namespace bitkerf {
+namespace {
+
+struct Lanes {
+  struct F { float v[16]; };
+  struct I { std::int32_t v[16]; };
+  struct B { std::uint8_t v[64]; };
+  static constexpr int kTokens = 1;
+
+  template <class V, class Op>
+  static V each(Op op) {
+    V r;
+    for (int i = 0; i < static_cast<int>(sizeof r.v / sizeof r.v[0]); i++) r.v[i] = op(i);
+    return r;
+  }
+
+  static F load(const float* p) { return each<F>([&](int i) { return p[i]; }); }
+  static void store(float* p, F v) { std::memcpy(p, v.v, sizeof v.v); }
+  static F zero() { return all(0); }
+  static F all(float x) { return each<F>([&](int) { return x; }); }
+  static F mul(F a, F b) { return each<F>([&](int i) { return a.v[i] * b.v[i]; }); }
+  static F fma(F a, F b, F c) { return each<F>([&](int i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); }); }
+  static F to_float(I v) { return each<F>([&](int i) { return static_cast<float>(v.v[i]); }); }
+  static F from_half(const std::uint16_t* p) { return each<F>([&](int i) { return f16_to_f32(p[i]); }); }
+  static F bits_to_float(I v) { F r; std::memcpy(r.v, v.v, sizeof r.v); return r; }
+
+  static I all_int(std::int32_t x) { return each<I>([&](int) { return x; }); }
+  static I from_u8(const std::uint8_t* p) { return each<I>([&](int i) { return p[i]; }); }
+  static I from_i8(const std::uint8_t* p) { return each<I>([&](int i) { return static_cast<std::int8_t>(p[i]); }); }
+  static I from_u16(const std::uint16_t* p) { return each<I>([&](int i) { return p[i]; }); }
+  static I band(I a, int mask) { return each<I>([&](int i) { return a.v[i] & mask; }); }
+  static I bor(I a, I b) { return each<I>([&](int i) { return a.v[i] | b.v[i]; }); }
+  static I sub(I a, int b) { return each<I>([&](int i) { return a.v[i] - b; }); }
+  static I shr(I a, int n) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) >> n); }); }
+  static I shl(I a, int n) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << n); }); }
+
+  static B bytes(const std::uint8_t* p) { B r; std::memcpy(r.v, p, 64); return r; }
+  static void store_bytes(std::uint8_t* p, B v) { std::memcpy(p, v.v, 64); }
+  static B bytes_and(B a, int mask) { return each<B>([&](int i) { return static_cast<std::uint8_t>(a.v[i] & mask); }); }
+  static B bytes_or(B a, B b) { return each<B>([&](int i) { return static_cast<std::uint8_t>(a.v[i] | b.v[i]); }); }
+  static B bytes_shr(B a, int n) { return each<B>([&](int i) { return static_cast<std::uint8_t>(a.v[i] >> n); }); }
+  static B bytes_shl(B a, int n) { return each<B>([&](int i) { return static_cast<std::uint8_t>(a.v[i] << n); }); }
+  static B bytes_set(B a, const std::uint8_t* p, int bit) {
+    return each<B>([&](int i) { return static_cast<std::uint8_t>(a.v[i] | ((p[i / 8] >> (i % 8) & 1) * bit)); });
+  }
+  static B lookup(B index, const std::uint8_t* table16) { return each<B>([&](int i) { return table16[index.v[i] & 15]; }); }
+  template <int kBits>
+  static I dot(I sum, B codes, const std::int8_t* x) {
+    return each<I>([&](int i) {
+      const std::uint8_t* c = codes.v + 4 * i;
+      return sum.v[i] + c[0] * x[0] + c[1] * x[1] + c[2] * x[2] + c[3] * x[3];
+    });
+  }
+};
+
+}  // namespace
+}  // namespace bitkerf

@@ -1,0 +1,57 @@
+// The contract between the framework (multiply.cc: loops, edges, threads, kernel choice) and the forms (which bytes,
+// which kernels). A packed matrix is a row of panels; a panel holds 32 weight rows, two per 512-bit lane set of 16,
+// so that outputs lie in lanes and no kernel needs a horizontal sum.
+#pragma once
+
+#include "core/buffer.h"
+#include "forms/encoding.h"
+#include "forms/linear.h"
+
+namespace bitkerf {
+
+inline constexpr i64 kPanelRows = 32;
+// Columns that a prefill pass unpacks at a time: 32 rows x 1024 bytes of codes = 32 KiB, which leaves a third of a
+// 48 KiB L1 cache for activations and scales. A multiple of every block length.
+inline constexpr i64 kPassCols = 1024;
+inline constexpr int kMaxTokens = 8;  // of a tile kernel, over all instruction sets
+
+// Kernels of one form, format and instruction set. They know no threads, edges, errors or models.
+// `input` is what `encoding` made of all `tokens` rows of x.
+struct PanelKernels {
+  const Encoding* encoding;
+  // y[0..32) = panel . x[token], streaming the panel once.
+  void (*one)(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept;
+  // Columns [first, first + count) of a panel in the form that `tile` reads, in `scratch` or where they lie.
+  const void* (*unpack)(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept;
+  i64 (*tile_bytes)(i64 count);  // of scratch
+  // Entry n: for n tokens [token, token + n), y rows of 32 floats; adds to y unless first == 0.
+  // The float operations per output are those of `one`, in the same order.
+  using Tile = void (*)(const void* tile, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token,
+                        float* y, i64 y_stride) noexcept;
+  Tile tile[kMaxTokens + 1];
+  int max_tokens;
+};
+
+class PackedLinear : public Linear {
+ public:
+  virtual const PanelKernels& kernels(Isa isa) const = 0;
+  i64 panels() const { return ceil_div(shape_.rows, kPanelRows); }
+  const std::byte* panel(i64 i) const { return data_.data() + i * panel_bytes_; }
+
+  Shape shape() const final { return shape_; }
+  i64 bytes() const final { return data_.size(); }
+  void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept final;
+  i64 scratch(i64 tokens) const final;
+
+ protected:
+  PackedLinear(Shape shape, i64 panel_bytes)
+      : shape_(shape), panel_bytes_(panel_bytes), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false) {}
+  std::byte* panel(i64 i) { return data_.data() + i * panel_bytes_; }
+
+ private:
+  Shape shape_;
+  i64 panel_bytes_;
+  Buffer<std::byte> data_;
+};
+
+}  // namespace bitkerf
