@@ -1,0 +1,71 @@
+// What a bug report needs: the processor, the paths that are chosen on it, and its measured limits.
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "machine.h"
+#include "output.h"
+#include "verbs.h"
+
+namespace bitkerf {
+namespace {
+
+std::string list_of_isas(Isa chosen) {
+  std::string text;
+  for (const IsaRow& row : isas())
+    text += fmt::format("{}{}{}", text.empty() ? "" : ", ", row.name,
+                        row.isa == chosen ? " (chosen)" : runs(row.isa) ? "" : " (not here: needs " + std::string(row.needs) + ")");
+  return text;
+}
+
+}  // namespace
+
+int run_verb_doctor(const Options& options) {
+  Isa isa = chosen_isa();
+  Threads threads(thread_count(options.threads));
+  RoofMeter meter(isa, threads);
+  Roofs roofs = meter.measure(0.5);
+  const CpuInfo& cpu = cpu_info();
+  struct sysinfo memory{};
+  sysinfo(&memory);
+  i64 total = static_cast<i64>(memory.totalram) * static_cast<i64>(memory.mem_unit);
+  struct utsname system{};
+  uname(&system);
+
+  if (options.json) {
+    nlohmann::ordered_json report = {{"version", BITKERF_VERSION},
+                                     {"system", fmt::format("{} {}", system.sysname, system.release)},
+                                     {"memory_bytes", total},
+                                     {"available_bytes", available_memory()},
+                                     {"cache_folder", cache_folder()},
+                                     {"machine", machine_json(roofs)}};
+    print_json(report);
+    return 0;
+  }
+  std::string text;
+  auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("{:<14} {}\n", name, value); };
+  line("bitkerf", BITKERF_VERSION);
+  line("system", fmt::format("{} {}, {:.1f} GB memory, {:.1f} GB of it free", system.sysname, system.release, total / 1e9,
+                             available_memory() / 1e9));
+  line("processor", fmt::format("{} (family {}, model {}, stepping {}), {} cores", cpu.name, cpu.family, cpu.model,
+                                cpu.stepping, cpu.cores));
+  line("features", cpu.features);
+  line("caches", fmt::format("{} KiB L1d and {} KiB L2 per core, {} MiB L3", cpu.l1_bytes >> 10, cpu.l2_bytes >> 10,
+                             cpu.l3_bytes >> 20));
+  line("paths", list_of_isas(isa));
+  line("cache folder",
+       cache_folder() + (std::filesystem::exists(cache_folder()) ? "" : " (not there yet)"));
+  text += fmt::format("\nmeasured limits with {} threads, path {}:\n", roofs.threads, row_of(isa).name);
+  line("  memory read", fmt::format("{:.1f} GB/s", roofs.read_bytes_per_second / 1e9));
+  if (roofs.cache_bytes_per_second > 0)
+    line("  L3 read", fmt::format("{:.1f} GB/s", roofs.cache_bytes_per_second / 1e9));
+  line("  int8", fmt::format("{:.0f} Gop/s", roofs.int8_ops_per_second / 1e9));
+  line("  float32", fmt::format("{:.0f} GFLOP/s", roofs.float_ops_per_second / 1e9));
+  print(text);
+  return 0;
+}
+
+}  // namespace bitkerf

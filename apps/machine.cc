@@ -1,0 +1,45 @@
+#include "machine.h"
+
+#include <sys/sysinfo.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace bitkerf {
+
+std::string cache_folder() {
+  if (const char* folder = std::getenv("BITKERF_CACHE"); folder && *folder) return folder;
+  const char* home = std::getenv("HOME");
+  return std::string(home && *home ? home : "/tmp") + "/.cache/bitkerf";
+}
+
+int thread_count(i64 threads) { return threads > 0 ? static_cast<int>(threads) : cpu_info().cores; }
+
+i64 available_memory() {
+  std::ifstream lines("/proc/meminfo");
+  std::string name;
+  for (i64 kib = 0; lines >> name >> kib; lines.ignore(100, '\n'))
+    if (name == "MemAvailable:") return kib * 1024;
+  return 0;
+}
+
+nlohmann::ordered_json machine_json(const Roofs& roofs) {
+  const CpuInfo& cpu = cpu_info();
+  return {{"cpu", cpu.name},
+          {"family", cpu.family},
+          {"model", cpu.model},
+          {"stepping", cpu.stepping},
+          {"features", cpu.features},
+          {"cores", cpu.cores},
+          {"l1_bytes", cpu.l1_bytes},
+          {"l2_bytes", cpu.l2_bytes},
+          {"l3_bytes", cpu.l3_bytes},
+          {"isa", row_of(roofs.isa).name},
+          {"threads", roofs.threads},
+          {"read_bytes_per_second", roofs.read_bytes_per_second},
+          {"cache_bytes_per_second", roofs.cache_bytes_per_second},
+          {"int8_ops_per_second", roofs.int8_ops_per_second},
+          {"float_ops_per_second", roofs.float_ops_per_second}};
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,206 @@
+#include "options.h"
+
+#include <CLI/CLI.hpp>
+
+#include "core/error.h"
+#include "nearest.h"
+
+namespace bitkerf {
+namespace {
+
+constexpr double kMany = 1e15;
+
+constexpr OptionRow kOptions[] = {
+    {"-m,--model,model", "MODEL", "GGUF file or Hugging Face folder",
+     "The model: a GGUF file, the first part of a split one, or a Hugging Face folder. A bare name is also looked for "
+     "in the cache folder. May be given without the flag.", &Options::model},
+    {"-p,--prompt", "TEXT", "the text to work on", "The text to work on. Without it and -f, a pipe is read.",
+     &Options::prompt},
+    {"-f,--file", "FILE", "read the text from FILE", "Read the text from this file; - is the standard input.",
+     &Options::file},
+    {"-sys,--system-prompt", "TEXT", "what the model is told first", "The system message of a chat.", &Options::system},
+    {"--chat", "", "answer TEXT as a chat message",
+     "Put the prompt into the model's own chat template, as one message of a user.", &Options::chat},
+    {"--special", "", "<|name|> in TEXT is a token",
+     "Text that spells a control token becomes that token. Without it, the user's text never does.", &Options::special},
+    {"--no-bos", "", "no token in front of the text", "Do not put the model's first token in front of the text.",
+     &Options::no_bos},
+    {"-n,--predict", "N", "tokens to make; -1: no limit",
+     "How many tokens to make at most; -1: until the model ends its text or the context is full.", &Options::predict,
+     -1, kMany},
+    {"-c,--ctx-size", "N", "context in tokens; 0: model's",
+     "How many tokens a session can hold. 0: what the model was trained for, at most 8192. For eval: the length of a "
+     "window, 512 unless given.", &Options::context, 0, 1e9},
+    {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.",
+     &Options::threads, 0, 4096},
+    {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk,
+     1, 65536},
+    {"-s,--seed", "N", "of sampling; -1: a new one",
+     "The same seed gives the same text. -1: a new seed at each start.", &Options::seed, -1, kMany},
+    {"--temp", "T", "randomness; 0: likeliest token", "Temperature of sampling; 0: always the most likely token.",
+     &Options::temperature, 0, 1000},
+    {"--top-k", "K", "of the K likeliest; 0: all", "Sample among the K most likely tokens; 0: among all.",
+     &Options::top_k, 0, kMany},
+    {"--top-p", "P", "of the likeliest with sum P", "Sample among the most likely tokens whose probabilities sum to P.",
+     &Options::top_p, 0, 1},
+    {"--min-p", "P", "of those >= P x the likeliest",
+     "Sample among the tokens with at least P times the probability of the most likely one.", &Options::min_p, 0, 1},
+    {"--typical", "P", "of the typical with sum P",
+     "Locally typical sampling: among the tokens whose surprise is nearest to the expected one, summing to P; 1: off.",
+     &Options::typical, 0, 1},
+    {"--repeat-penalty", "X", "against recent tokens; 1: off",
+     "Divide the logits of recent tokens by X (multiply negative ones); 1: off.", &Options::repeat_penalty, 1e-6, 1e6},
+    {"--repeat-last-n", "N", "how many are recent; -1: all",
+     "How many of the last tokens the three penalties look at; -1: all; 0: none.", &Options::repeat_last_n, -1, kMany},
+    {"--presence-penalty", "X", "once per recent token",
+     "Subtract X from the logit of every recent token.", &Options::presence_penalty, -1e6, 1e6},
+    {"--frequency-penalty", "X", "per time it was there",
+     "Subtract X from a recent token's logit for each time that it occurred.", &Options::frequency_penalty, -1e6, 1e6},
+    {"-l,--logit-bias", "ID+X", "add X to token ID's logit",
+     "Add X to the logit of token ID, as in 15043+1 or 15043-1; 15043-inf forbids it. May be repeated.",
+     &Options::logit_bias},
+    {"--form", "NAME", "force one form of weights",
+     "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type.",
+     &Options::form},
+    {"-ctk,--cache-type", "TYPE", "of keys and values: f16, f32", "Number type of the cache of keys and values.",
+     &Options::cache_type},
+    {"--isa", "NAME", "portable, avx2 or avx512",
+     "Use this instruction-set path. Without it: the best that this processor has.", &Options::isa},
+    {"-p,--n-prompt", "N", "prompt tokens; 0: skip", "Length of the prompt of the prefill test; 0: skip the test.",
+     &Options::bench_prompt, 0, 1e7},
+    {"-n,--n-gen", "N", "tokens to make; 0: skip", "Tokens that the decode test makes; 0: skip the test.",
+     &Options::bench_predict, 0, 1e7},
+    {"-r,--repetitions", "N", "rounds; the best is shown", "Rounds of every test. The best and the median are shown.",
+     &Options::repeats, 1, 10000},
+    {"--chunks", "N", "windows to score; -1: all", "How many windows of the text to score; -1: all.", &Options::chunks,
+     -1, kMany},
+    {"--reference", "MODEL", "compare distributions with it",
+     "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens agree.",
+     &Options::reference},
+    {"--json", "", "one JSON object on stdout", "Report as one JSON object on the standard output.", &Options::json},
+    {"--plain", "", "just two numbers: pp and tg", "Print the two speeds and nothing else.", &Options::plain},
+    {"--tensors", "", "list every tensor", "List every tensor with type, shape and bytes.", &Options::list},
+    {"--load", "", "also build the model",
+     "Build the model as `run` would, so that every weight is checked, and show its memory.", &Options::check},
+    {"--man", "", "the manual page, in roff", "Print the manual page, in roff.", &Options::man},
+    {"--completion", "SHELL", "for bash, zsh or fish", "Print the completion script for this shell.",
+     &Options::completion},
+    {"verb", "VERB", "the verb to explain", "The verb to explain.", &Options::topic},
+    {"-h,--help", "", "this page", "Show the help of the verb.", &Options::help},
+};
+
+// CLI11 lets NaN pass its Range.
+CLI::Validator range(const OptionRow& row) {
+  return CLI::Validator(
+      [&row](std::string& text) -> std::string {
+        double value = 0;
+        if (!CLI::detail::lexical_cast(text, value) || !(value >= row.low && value <= row.high))
+          return fmt::format("expected a number from {:g} to {:g}, not '{}'", row.low, row.high, text);
+        return {};
+      },
+      {});
+}
+
+void bind(CLI::App& app, const OptionRow& row, Options& options) {
+  std::string names(row.names);
+  std::visit(
+      [&](auto field) {
+        auto& target = options.*field;
+        using T = std::remove_reference_t<decltype(target)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          app.add_flag(names, target);
+        } else {
+          CLI::Option* option = app.add_option(names, target);
+          if constexpr (std::is_arithmetic_v<T>)
+            if (row.low != 0 || row.high != 0) option->check(range(row));
+          if constexpr (!std::is_same_v<T, std::vector<std::string>>)
+            option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+          else
+            option->allow_extra_args(false);
+        }
+      },
+      row.field);
+}
+
+}  // namespace
+
+std::span<const OptionRow> option_rows() { return kOptions; }
+
+std::string_view key_of(const OptionRow& row) {
+  std::string_view names = row.names;
+  if (names.ends_with(",model")) names.remove_suffix(6);
+  return names.substr(names.rfind(',') + 1);
+}
+
+const OptionRow& option_row(std::string_view key) {
+  for (const OptionRow& row : kOptions)
+    if (key_of(row) == key) return row;
+  check_failed(__FILE__, __LINE__, "an option of a verb is in the table", std::string(key));
+}
+
+std::string default_of(const OptionRow& row) {
+  static const Options defaults;
+  if (const auto* field = std::get_if<i64 Options::*>(&row.field)) return fmt::format("{}", defaults.**field);
+  if (const auto* field = std::get_if<double Options::*>(&row.field)) return fmt::format("{:g}", defaults.**field);
+  if (const auto* field = std::get_if<std::string Options::*>(&row.field)) return defaults.**field;
+  return {};
+}
+
+std::vector<const OptionRow*> options_of(const Verb& verb) {
+  std::vector<const OptionRow*> rows;
+  std::string_view keys = verb.options;
+  while (!keys.empty()) {
+    std::size_t space = keys.find(' ');
+    rows.push_back(&option_row(keys.substr(0, space)));
+    keys = space == keys.npos ? std::string_view{} : keys.substr(space + 1);
+  }
+  rows.push_back(&option_row("--help"));
+  return rows;
+}
+
+const Verb& find_verb(std::string_view name) {
+  std::vector<std::string_view> known;
+  for (const Verb& verb : verbs()) {
+    if (verb.name == name) return verb;
+    known.push_back(verb.name);
+  }
+  bool flag = name.starts_with('-');
+  throw Error(Fault::usage,
+              fmt::format("unknown {} '{}'; known are: {}", flag ? "flag in front of the verb" : "verb", name,
+                          fmt::join(known, ", ")),
+              flag ? "flags come after the verb: bitkerf VERB MODEL [flags]" : did_you_mean(name, known));
+}
+
+Options parse(const Verb& verb, std::span<const char* const> arguments) {
+  Options options;
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  std::vector<std::string_view> known;
+  for (const OptionRow* row : options_of(verb)) {
+    bind(app, *row, options);
+    for (std::string_view names = row->names; !names.empty();) {
+      std::string_view name = names.substr(0, names.find(','));
+      if (name.starts_with('-')) known.push_back(name);
+      names.remove_prefix(std::min(names.size(), name.size() + 1));
+    }
+  }
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants it
+  std::string page = fmt::format("bitkerf help {}", verb.name);
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    throw Error(Fault::usage, fmt::format("{}: {}", verb.name, e.what()), page + " lists the options");
+  }
+  for (const std::string& extra : app.remaining()) {
+    if (!extra.starts_with('-') || extra == "-" || extra == "--")
+      throw Error(Fault::usage, fmt::format("{}: unexpected argument '{}'", verb.name, extra),
+                  "a text with spaces needs quotes; " + page + " lists the options");
+    std::string flag = extra.substr(0, extra.find('='));
+    throw Error(Fault::usage, fmt::format("{}: unknown option '{}'", verb.name, flag),
+                did_you_mean(flag, known, page + " lists the options"));
+  }
+  return options;
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,11 @@
+// The verbs' functions, one page each; the table is in verbs.cc. Each returns the exit code.
+#pragma once
+
+#include "options.h"
+
+namespace bitkerf {
+
+int run_verb_doctor(const Options& options);
+int run_verb_help(const Options& options);
+
+}  // namespace bitkerf
