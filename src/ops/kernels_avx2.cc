@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kOpsAvx2
+#include "ops/kernels.inl"

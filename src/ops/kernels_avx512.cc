@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kOpsAvx512
+#include "ops/kernels.inl"

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kOpsPortable
+#include "ops/kernels.inl"
