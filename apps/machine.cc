@@ -1,6 +1,6 @@
 #include "machine.h"
 
-#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
@@ -14,6 +14,12 @@ std::string cache_folder() {
 }
 
 int thread_count(i64 threads) { return threads > 0 ? static_cast<int>(threads) : cpu_info().cores; }
+
+i64 resident_memory() {
+  i64 all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
 
 i64 available_memory() {
   std::ifstream lines("/proc/meminfo");
