@@ -54,7 +54,8 @@ class Model {
   virtual const ModelShape& shape() const = 0;
   virtual std::unique_ptr<SequenceState> new_sequence(i64 max_tokens) const = 0;
   // One step. tokens: batch.tokens ids, all in [0, vocabulary). sequences[i] belongs to batch.runs[i].
-  // hidden row j (wanted.size() x width) is what head() wants of batch row wanted[j]: after the last norm.
+  // wanted: rows of the batch, ascending. hidden row j (wanted.size() x width) is what head() wants of batch row
+  // wanted[j]: after the last norm.
   // Takes at most scratch(batch.tokens, max_tokens) bytes of context.arena.
   virtual void forward(std::span<const Token> tokens, const Batch& batch, std::span<SequenceState* const> sequences,
                        std::span<const i64> wanted, Matrix<float> hidden, Context& context) const noexcept = 0;

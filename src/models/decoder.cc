@@ -1,0 +1,316 @@
+#include "models/decoder.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/error.h"
+
+namespace bitkerf {
+namespace {
+
+struct Projection {
+  std::unique_ptr<Linear> linear;
+  Buffer<float> bias;  // (linear rows) or empty
+
+  i64 rows() const { return linear->shape().rows; }
+  void add_bias(Matrix<float> y, Context& context) const noexcept {
+    if (bias.size() > 0) bitkerf::add_bias(y, bias.span(), context);
+  }
+};
+
+struct Layer {
+  Buffer<float> attention_norm, feed_forward_norm;            // (width)
+  Buffer<float> post_attention_norm, post_feed_forward_norm;  // (width) or empty
+  Buffer<float> q_norm, k_norm;                               // (head_dim) or empty
+  Projection q;       // (heads * head_dim, width)
+  Projection k, v;    // (kv_heads * head_dim, width), (kv_heads * value_dim, width)
+  Projection output;  // (width, heads * value_dim)
+  Projection gate, up;  // (hidden, width)
+  Projection down;      // (width, hidden)
+  std::unique_ptr<Mixer> attention;
+  std::size_t rotary;
+};
+
+// Row i of a q or k matrix whose heads turn halves, in one whose heads turn neighbours.
+std::vector<i64> halves_from_neighbours(i64 heads, i64 head_dim, i64 pairs) {
+  std::vector<i64> order;
+  for (i64 head = 0; head < heads; head++) {
+    for (i64 i = 0; i < head_dim; i++) {
+      i64 from = i < pairs ? 2 * i : i < 2 * pairs ? 2 * (i - pairs) + 1 : i;
+      order.push_back(head * head_dim + from);
+    }
+  }
+  return order;
+}
+
+class Loader {
+ public:
+  Loader(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads)
+      : spec_(spec), source_(source), options_(options), threads_(threads) {
+    if (spec.interleaved) {
+      i64 pairs = static_cast<i64>(spec.rotaries[0].frequencies.size());
+      q_order_ = halves_from_neighbours(spec.heads, spec.head_dim, pairs);
+      k_order_ = halves_from_neighbours(spec.kv_heads, spec.head_dim, pairs);
+    }
+  }
+
+  Buffer<float> norm(const std::string& name, i64 n) {
+    Buffer<float> gain = source_.vector(name + ".weight", n);
+    for (float& g : gain.span()) g += spec_.norm_offset;
+    return gain;
+  }
+
+  Projection projection(const std::string& name, i64 outputs, i64 inputs, const Rows& rows = {}) {
+    Projection p{source_.linear(name, {outputs, inputs}, rows), {}};
+    if (!source_.has(name + ".bias")) return p;
+    Buffer<float> stored = source_.vector(name + ".bias", rows.total > 0 ? rows.total : outputs);
+    p.bias = Buffer<float>(outputs);
+    for (i64 i = 0; i < outputs; i++) {
+      p.bias[i] = stored[rows.first + (rows.order.empty() ? i : rows.order[static_cast<std::size_t>(i)])];
+    }
+    return p;
+  }
+
+  Layer layer(i64 index) {
+    std::string at = fmt::format("blk.{}.", index);
+    i64 width = spec_.shape.width;
+    i64 q_rows = spec_.heads * spec_.head_dim, k_rows = spec_.kv_heads * spec_.head_dim, v_rows = spec_.kv_heads * spec_.value_dim;
+    const LayerSpec& layer_spec = spec_.layer[static_cast<std::size_t>(index)];
+    Layer l;
+    l.attention_norm = norm(at + "attn_norm", width);
+    if (spec_.fused_qkv) {
+      i64 total = q_rows + k_rows + v_rows;
+      l.q = projection(at + "attn_qkv", q_rows, width, {total, 0, {}});
+      l.k = projection(at + "attn_qkv", k_rows, width, {total, q_rows, {}});
+      l.v = projection(at + "attn_qkv", v_rows, width, {total, q_rows + k_rows, {}});
+    } else {
+      l.q = projection(at + "attn_q", q_rows, width, {0, 0, q_order_});
+      l.k = projection(at + "attn_k", k_rows, width, {0, 0, k_order_});
+      l.v = projection(at + "attn_v", v_rows, width);
+    }
+    if (spec_.head_norms) {
+      l.q_norm = norm(at + "attn_q_norm", spec_.head_dim);
+      l.k_norm = norm(at + "attn_k_norm", spec_.head_dim);
+    }
+    l.output = projection(at + "attn_output", width, spec_.heads * spec_.value_dim);
+    if (spec_.post_norms) l.post_attention_norm = norm(at + "post_attention_norm", width);
+    l.feed_forward_norm = norm(at + "ffn_norm", width);
+    if (spec_.fused_gate_up) {
+      l.gate = projection(at + "ffn_up", spec_.hidden, width, {2 * spec_.hidden, 0, {}});
+      l.up = projection(at + "ffn_up", spec_.hidden, width, {2 * spec_.hidden, spec_.hidden, {}});
+    } else {
+      l.gate = projection(at + "ffn_gate", spec_.hidden, width);
+      l.up = projection(at + "ffn_up", spec_.hidden, width);
+    }
+    l.down = projection(at + "ffn_down", width, spec_.hidden);
+    if (spec_.post_norms) l.post_feed_forward_norm = norm(at + "post_ffw_norm", width);
+    AttentionShape attention{.heads = spec_.heads, .kv_heads = spec_.kv_heads, .head_dim = spec_.head_dim,
+                             .value_dim = spec_.value_dim, .scale = spec_.attention_scale,
+                             .softcap = spec_.attention_softcap, .window = layer_spec.window};
+    l.attention = make_attention(attention, options_.cache, threads_.count());
+    l.rotary = layer_spec.rotary;
+    return l;
+  }
+
+ private:
+  const DecoderSpec& spec_;
+  LinearSource& source_;
+  const ModelOptions& options_;
+  Threads& threads_;
+  std::vector<i64> q_order_, k_order_;  // empty: as stored
+};
+
+// Moves these rows (ascending) to the front.
+void keep_rows(Matrix<float>& m, std::span<const i64> rows) noexcept {
+  for (std::size_t i = 0; i < rows.size(); i++) std::copy_n(m.row(rows[i]), m.cols, m.row(static_cast<i64>(i)));
+  m.rows = static_cast<i64>(rows.size());
+}
+
+class Decoder final : public Model {
+ public:
+  Decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) : spec_(spec) {
+    Loader loader(spec_, source, options, threads);
+    i64 width = spec_.shape.width;
+    embedding_ = source.linear("token_embd", {spec_.shape.vocabulary, width});
+    for (i64 i = 0; i < spec_.shape.layers; i++) layers_.push_back(loader.layer(i));
+    last_norm_ = loader.norm("output_norm", width);
+    if (source.has("output.weight")) head_ = loader.projection("output", spec_.shape.vocabulary, width);
+    for (const RotarySpec& rotary : spec_.rotaries) rotaries_.emplace_back(rotary.frequencies, rotary.magnitude);
+    measure();
+  }
+
+  const ModelShape& shape() const override { return spec_.shape; }
+
+  std::unique_ptr<SequenceState> new_sequence(i64 max_tokens) const override {
+    std::vector<std::unique_ptr<MixerState>> states;
+    for (const Layer& layer : layers_) states.push_back(layer.attention->state(max_tokens));
+    return std::make_unique<SequenceState>(std::move(states));
+  }
+
+  void forward(std::span<const Token> tokens, const Batch& batch, std::span<SequenceState* const> sequences,
+               std::span<const i64> wanted, Matrix<float> hidden, Context& context) const noexcept override {
+    Arena::Scope scope(context.arena);
+    i64 n = batch.tokens;
+    Matrix<float> x = context.arena.matrix<float>(n, spec_.shape.width);
+    Matrix<float> normed = context.arena.matrix<float>(n, spec_.shape.width);
+    Matrix<float> delta = context.arena.matrix<float>(n, spec_.shape.width);
+    std::array<Matrix<float>, kMostRotaries> angles;
+    for (std::size_t i = 0; i < rotaries_.size(); i++) {
+      angles[i] = context.arena.matrix<float>(n, rotaries_[i].table_cols());
+      for (const Run& run : batch.runs) rotaries_[i].fill(run.position, angles[i].sub_rows(run.first, run.tokens), context);
+    }
+    MixerState** states = context.arena.take<MixerState*>(static_cast<i64>(sequences.size()));
+
+    look_up(tokens, x, context);
+    rms_norm(x, layers_[0].attention_norm.span(), spec_.epsilon, normed, context);
+    for (std::size_t i = 0; i < layers_.size(); i++) {
+      const Layer& layer = layers_[i];
+      for (std::size_t s = 0; s < sequences.size(); s++) states[s] = sequences[s]->layer(static_cast<i64>(i));
+      {
+        Arena::Scope attention_scope(context.arena);
+        Matrix<float> mixed = context.arena.matrix<float>(n, spec_.heads * spec_.value_dim);
+        mix(layer, normed, angles[layer.rotary], batch, {states, sequences.size()}, mixed, context);
+        if (i + 1 == layers_.size()) {
+          // Nothing after the last attention looks at other tokens: only the wanted rows go on.
+          if (wanted.empty()) return;
+          keep_rows(mixed, wanted);
+          keep_rows(x, wanted);
+          normed.rows = delta.rows = x.rows;
+        }
+        apply(layer.output, mixed, delta, context);
+      }
+      add_block(layer.post_attention_norm, layer.feed_forward_norm, x, delta, normed, context);
+      feed_forward(layer, normed, delta, context);
+      bool last = i + 1 == layers_.size();
+      add_block(layer.post_feed_forward_norm, last ? last_norm_ : layers_[i + 1].attention_norm, x, delta, last ? hidden : normed, context);
+    }
+  }
+
+  i64 scratch(i64 tokens, i64 max_tokens) const override {
+    auto floats = [](i64 rows, i64 cols) { return Arena::bytes_of<float>(rows * cols); };
+    i64 width = spec_.shape.width, bytes = 3 * floats(tokens, width) + Arena::bytes_of<MixerState*>(tokens);
+    for (const Rotary& rotary : rotaries_) bytes += floats(tokens, rotary.table_cols());
+    const Layer& l = layers_[0];
+    i64 mixed = floats(tokens, spec_.heads * spec_.value_dim);
+    i64 qkv = floats(tokens, l.q.rows()) + floats(tokens, l.k.rows()) + floats(tokens, l.v.rows());
+    i64 most = 0;
+    for (const Layer& layer : layers_) {
+      const Linear* inputs[] = {layer.q.linear.get(), layer.k.linear.get(), layer.v.linear.get()};
+      const Linear* gates[] = {layer.gate.linear.get(), layer.up.linear.get()};
+      const Linear* outputs[] = {layer.output.linear.get()};
+      const Linear* downs[] = {layer.down.linear.get()};
+      most = std::max({most,
+                       mixed + qkv + std::max(multiply_scratch(inputs, tokens), layer.attention->scratch(tokens, max_tokens)),
+                       mixed + multiply_scratch(outputs, tokens),
+                       2 * floats(tokens, spec_.hidden) + std::max(multiply_scratch(gates, tokens), multiply_scratch(downs, tokens))});
+    }
+    return bytes + most;
+  }
+
+  void head(Matrix<const float> hidden, Matrix<float> logits, Context& context) const noexcept override {
+    Arena::Scope scope(context.arena);
+    Product product{&head_linear(), logits};
+    multiply({&product, 1}, hidden, context);
+    head_.add_bias(logits, context);
+    if (spec_.logit_softcap > 0) softcap(logits, spec_.logit_softcap, context);
+  }
+
+  i64 head_scratch(i64 n) const override {
+    const Linear* linear = &head_linear();
+    return multiply_scratch({&linear, 1}, n);
+  }
+
+ private:
+  static constexpr std::size_t kMostRotaries = 4;
+
+  const Linear& head_linear() const { return head_.linear ? *head_.linear : *embedding_; }
+
+  static void apply(const Projection& projection, Matrix<const float> x, Matrix<float> y, Context& context) noexcept {
+    Product product{projection.linear.get(), y};
+    multiply({&product, 1}, x, context);
+    projection.add_bias(y, context);
+  }
+
+  void look_up(std::span<const Token> tokens, Matrix<float> x, Context& context) const noexcept {
+    auto rows = [&](i64 first, i64 last) {
+      for (i64 t = first; t < last; t++) embedding_->expand(tokens[static_cast<std::size_t>(t)], x.sub_rows(t, 1));
+    };
+    if (x.rows == 1) rows(0, 1);
+    else context.threads.split(x.rows, rows);
+    if (spec_.embedding_scale != 1) scale(x, spec_.embedding_scale, context);
+  }
+
+  void mix(const Layer& layer, Matrix<const float> normed, Matrix<const float> angles, const Batch& batch,
+           std::span<MixerState* const> states, Matrix<float> mixed, Context& context) const noexcept {
+    Arena::Scope scope(context.arena);
+    Matrix<float> q = context.arena.matrix<float>(normed.rows, layer.q.rows());
+    Matrix<float> k = context.arena.matrix<float>(normed.rows, layer.k.rows());
+    Matrix<float> v = context.arena.matrix<float>(normed.rows, layer.v.rows());
+    Product products[] = {{layer.q.linear.get(), q}, {layer.k.linear.get(), k}, {layer.v.linear.get(), v}};
+    multiply(products, normed, context);
+    layer.q.add_bias(q, context);
+    layer.k.add_bias(k, context);
+    layer.v.add_bias(v, context);
+    if (layer.q_norm.size() > 0) {
+      rms_norm_heads(q, layer.q_norm.span(), spec_.epsilon, context);
+      rms_norm_heads(k, layer.k_norm.span(), spec_.epsilon, context);
+    }
+    rotate(angles, RotaryPairs::halves, spec_.head_dim, q, context);
+    rotate(angles, RotaryPairs::halves, spec_.head_dim, k, context);
+    layer.attention->mix(q, k, v, batch, states, mixed, context);
+  }
+
+  void feed_forward(const Layer& layer, Matrix<const float> normed, Matrix<float> y, Context& context) const noexcept {
+    Arena::Scope scope(context.arena);
+    Matrix<float> gate = context.arena.matrix<float>(normed.rows, spec_.hidden);
+    Matrix<float> up = context.arena.matrix<float>(normed.rows, spec_.hidden);
+    Product products[] = {{layer.gate.linear.get(), gate}, {layer.up.linear.get(), up}};
+    multiply(products, normed, context);
+    layer.gate.add_bias(gate, context);
+    layer.up.add_bias(up, context);
+    spec_.activation(gate, up, gate, context);
+    apply(layer.down, gate, y, context);
+  }
+
+  // x += [post_norm](delta); normed = norm(x)
+  void add_block(const Buffer<float>& post_norm, const Buffer<float>& next_norm, Matrix<float> x, Matrix<float> delta,
+                 Matrix<float> normed, Context& context) const noexcept {
+    if (post_norm.size() > 0) rms_norm(delta, post_norm.span(), spec_.epsilon, delta, context);
+    add_rms_norm(x, delta, next_norm.span(), spec_.epsilon, normed, context);
+  }
+
+  void measure() {
+    ModelShape& shape = spec_.shape;
+    auto count = [&](const Projection& p) {
+      shape.weight_bytes += p.linear->bytes() + p.bias.size() * static_cast<i64>(sizeof(float));
+      shape.macs_per_token += static_cast<double>(p.linear->shape().rows) * static_cast<double>(p.linear->shape().cols);
+      shape.parameters += p.linear->shape().rows * p.linear->shape().cols + p.bias.size();
+    };
+    for (const Layer& l : layers_) {
+      for (const Projection* p : {&l.q, &l.k, &l.v, &l.output, &l.gate, &l.up, &l.down}) count(*p);
+      for (const Buffer<float>* norm : {&l.attention_norm, &l.feed_forward_norm, &l.post_attention_norm,
+                                        &l.post_feed_forward_norm, &l.q_norm, &l.k_norm}) {
+        shape.parameters += norm->size();
+      }
+    }
+    i64 table = shape.vocabulary * shape.width;
+    shape.parameters += last_norm_.size() + table * (head_.linear ? 2 : 1);
+    shape.weight_bytes += head_linear().bytes();
+    shape.head_macs = static_cast<double>(table);
+  }
+
+  DecoderSpec spec_;
+  std::unique_ptr<Linear> embedding_;  // (vocabulary, width)
+  std::vector<Layer> layers_;
+  Buffer<float> last_norm_;  // (width)
+  Projection head_;          // (vocabulary, width); none: the embedding
+  std::vector<Rotary> rotaries_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) {
+  return std::make_unique<Decoder>(spec, source, options, threads);
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,102 @@
+#include "models/file_source.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+
+#include "core/error.h"
+#include "forms/list.h"
+
+namespace bitkerf {
+namespace {
+
+// As people write shapes of matrices; a vector is (n).
+std::string shape_of(const Tensor& tensor) {
+  std::string text;
+  for (auto size = tensor.shape.rbegin(); size != tensor.shape.rend(); ++size) {
+    text += fmt::format("{}{}", text.empty() ? "" : ", ", *size);
+  }
+  return "(" + text + ")";
+}
+
+}  // namespace
+
+const Tensor& FileSource::tensor(std::string_view full_name) const {
+  const Tensor* tensor = file_.find(full_name);
+  if (!tensor) fail(Fault::file, "{}: has no tensor '{}', which the architecture needs", file_.path(), full_name);
+  return *tensor;
+}
+
+Shape FileSource::shape(std::string_view full_name) const {
+  const Tensor& t = tensor(full_name);
+  return {t.rows(), t.cols()};
+}
+
+void FileSource::done(const Tensor& tensor, i64 bytes) {
+  used_.emplace(tensor.name);
+  bytes_done_ += bytes;
+  if (progress_) progress_(bytes_done_, std::max(bytes_done_, file_.file_bytes()));
+}
+
+std::unique_ptr<Linear> FileSource::linear(std::string_view name, Shape shape, const Rows& rows) {
+  std::string full_name = std::string(name) + ".weight";
+  const Tensor& t = tensor(full_name);
+  i64 total = rows.total > 0 ? rows.total : shape.rows;
+  if (t.shape.size() > 2 || t.cols() != shape.cols || t.rows() != total) {
+    fail(Fault::file, "{}: tensor '{}' has the shape {}; expected ({}, {})", file_.path(), full_name, shape_of(t), total, shape.cols);
+  }
+  CHECK(rows.first >= 0 && rows.first + shape.rows <= total);
+  if (shape.cols % t.type->block != 0) {
+    fail(Fault::file, "{}: tensor '{}' has rows of {} weights; {} wants a multiple of {}", file_.path(), full_name, shape.cols,
+         t.type->name, t.type->block);
+  }
+  i64 row_bytes = t.type->bytes(shape.cols);
+  const std::byte* data = t.data + rows.first * row_bytes;
+
+  std::atomic<bool> finite{true};
+  i64 blocks_per_row = shape.cols / t.type->block;
+  threads_.split(shape.rows, [&](i64 first, i64 last) {
+    if (!stored_is_finite(*t.type, data + first * row_bytes, (last - first) * blocks_per_row)) finite.store(false);
+  });
+  if (!finite.load()) fail(Fault::file, "{}: tensor '{}' holds weights or scales that are Inf or not a number", file_.path(), full_name);
+
+  Buffer<std::byte> ordered;
+  if (!rows.order.empty()) {
+    CHECK_EQ(static_cast<i64>(rows.order.size()), shape.rows);
+    ordered = Buffer<std::byte>(shape.rows * row_bytes, false);
+    for (i64 i = 0; i < shape.rows; i++) {
+      std::memcpy(ordered.data() + i * row_bytes, data + rows.order[static_cast<std::size_t>(i)] * row_bytes, static_cast<std::size_t>(row_bytes));
+    }
+  }
+  StoredMatrix matrix{t.type, rows.order.empty() ? data : ordered.data(), shape};
+  std::unique_ptr<Linear> linear = make_linear(matrix, form_, threads_);
+  file_.release(data, shape.rows * row_bytes);
+  done(t, shape.rows * row_bytes);
+  return linear;
+}
+
+Buffer<float> FileSource::vector(std::string_view full_name, i64 n) {
+  const Tensor& t = tensor(full_name);
+  if (t.weights() != n || t.cols() != n) {
+    fail(Fault::file, "{}: tensor '{}' has the shape {}; expected ({})", file_.path(), full_name, shape_of(t), n);
+  }
+  if (n % t.type->block != 0) fail(Fault::file, "{}: vector '{}' is stored as {}", file_.path(), full_name, t.type->name);
+  Buffer<float> values(n);
+  t.type->dequantize(t.data, n / t.type->block, values.data());
+  for (float value : values.span()) {
+    if (!std::isfinite(value)) fail(Fault::file, "{}: tensor '{}' holds {}", file_.path(), full_name, value);
+  }
+  done(t, t.bytes);
+  return values;
+}
+
+void FileSource::check_all_used() const {
+  for (const Tensor& tensor : file_.tensors()) {
+    if (!used_.contains(tensor.name)) {
+      fail(Fault::file, "{}: has a tensor '{}', which the architecture does not know", file_.path(), tensor.name);
+    }
+  }
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,39 @@
+// Parameters from a model file: every name, shape and value is checked, matrices are packed into the fastest form.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "files/model_file.h"
+#include "models/source.h"
+
+namespace bitkerf {
+
+class FileSource final : public LinearSource {
+ public:
+  // form: forced for every matrix when not empty. progress (may be empty) is told the bytes done and in all.
+  FileSource(const ModelFile& file, std::string form, Threads& threads, std::function<void(i64 done, i64 all)> progress)
+      : file_(file), form_(std::move(form)), threads_(threads), progress_(std::move(progress)) {}
+
+  bool has(std::string_view full_name) const override { return file_.find(full_name) != nullptr; }
+  Shape shape(std::string_view full_name) const override;
+  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override;
+  Buffer<float> vector(std::string_view full_name, i64 n) override;
+
+  // A tensor that nobody asked for means that the file's model is not the one we compute: Fault::file names it.
+  void check_all_used() const;
+
+ private:
+  const Tensor& tensor(std::string_view full_name) const;
+  void done(const Tensor& tensor, i64 bytes);
+
+  const ModelFile& file_;
+  std::string form_;
+  Threads& threads_;
+  std::function<void(i64, i64)> progress_;
+  std::set<std::string, std::less<>> used_;
+  i64 bytes_done_ = 0;
+};
+
+}  // namespace bitkerf

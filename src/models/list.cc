@@ -1,0 +1,44 @@
+#include "models/list.h"
+
+#include "core/error.h"
+#include "models/file_source.h"
+
+namespace bitkerf {
+namespace {
+
+template <DecoderSpec (*describe)(const Metadata&, LinearSource&, const ModelOptions&)>
+std::unique_ptr<Model> make(const Metadata& metadata, LinearSource& source, const ModelOptions& options, Threads& threads) {
+  return make_decoder(describe(metadata, source, options), source, options, threads);
+}
+
+constexpr ArchitectureRow kArchitectures[] = {
+    {"llama", "Llama 1 to 3, SmolLM2, TinyLlama, Mistral", make<llama_spec>},
+    {"mistral", "Mistral with a sliding window", make<llama_spec>},
+    {"gemma2", "Gemma 2", make<gemma2_spec>},
+    {"gemma3", "Gemma 3 (text)", make<gemma3_spec>},
+    {"qwen2", "Qwen 1.5 to 2.5", make<qwen2_spec>},
+    {"qwen3", "Qwen 3", make<qwen3_spec>},
+    {"phi3", "Phi-3, Phi-3.5, Phi-4", make<phi3_spec>},
+};
+
+}  // namespace
+
+std::span<const ArchitectureRow> architectures() { return kArchitectures; }
+
+std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
+                                  const std::function<void(i64 done, i64 all)>& progress) {
+  const std::string& name = file.metadata().text("general.architecture");
+  std::string known;
+  for (const ArchitectureRow& row : kArchitectures) {
+    if (row.name == name) {
+      FileSource source(file, options.form, threads, progress);
+      std::unique_ptr<Model> model = row.make(file.metadata(), source, options, threads);
+      source.check_all_used();
+      return model;
+    }
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), name, known);
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,28 @@
+// Every architecture that we can run: one row per general.architecture in list.cc.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "models/decoder.h"
+
+namespace bitkerf {
+
+struct ArchitectureRow {
+  std::string_view name;  // as in general.architecture
+  std::string_view about;
+  // Every value from `metadata` is checked (Fault::file).
+  std::unique_ptr<Model> (*make)(const Metadata& metadata, LinearSource& source, const ModelOptions& options, Threads& threads);
+};
+std::span<const ArchitectureRow> architectures();
+
+// One file each.
+DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+DecoderSpec gemma2_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+DecoderSpec gemma3_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+DecoderSpec qwen2_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+DecoderSpec qwen3_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+DecoderSpec phi3_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
+
+}  // namespace bitkerf
