@@ -12,7 +12,9 @@ namespace bitkerf {
 struct Encoding {
   std::string_view name;
   i64 (*bytes)(i64 tokens, i64 cols);  // of the encoded input; 0: kernels read the floats themselves
-  // Encodes rows [first, last) of x into `memory` (64-byte aligned, bytes(x.rows, x.cols) long).
+  // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
+  void (*prepare)(void* memory, i64 tokens, i64 cols) noexcept;
+  // Encodes rows [first, last) of x into prepared memory.
   void (*encode)(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept;
 };
 
@@ -22,7 +24,7 @@ extern const Encoding kFloatInput;
 // llama.cpp's Q8_0 blocks. cols: a multiple of 32.
 extern const Encoding kInt8Input;
 
-// Where the parts of an int8 input lie in its memory; arrays are (tokens, columns or groups), row-major.
+// The head of an int8 input's memory: where its parts lie. Arrays are (tokens, columns or groups), row-major.
 struct Int8Rows {
   std::int8_t* q;            // (tokens, cols)
   float* scale;              // (tokens, cols / 32)
@@ -33,8 +35,6 @@ struct Int8Rows {
   float* scaled_sum16;
   i64 cols, groups;          // groups of 32 per token
 };
-Int8Rows int8_rows(void* memory, i64 tokens, i64 cols);
-
 // The encoders of each instruction set (encode_*.cc): rows [first, last).
 using EncodeInt8 = void (*)(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
 void encode_int8_portable(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;

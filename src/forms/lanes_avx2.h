@@ -10,6 +10,7 @@ struct Lanes {
   struct I { __m256i a, b; };
   using B = I;
   // 16 registers: 1 token x 2 halves x 2 registers x (int32 sum + float sum) = 8, 4 for codes, 4 for the rest.
+  static constexpr int kUnroll = 8;  // of loops over steps, tokens and halves
   static constexpr int kTokens = 1;
 
   static __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -40,6 +41,10 @@ struct Lanes {
   static I sub(I v, int n) {
     __m256i m = _mm256_set1_epi32(n);
     return {_mm256_sub_epi32(v.a, m), _mm256_sub_epi32(v.b, m)};
+  }
+  static I negate(I v) {
+    __m256i z = _mm256_setzero_si256();
+    return {_mm256_sub_epi32(z, v.a), _mm256_sub_epi32(z, v.b)};
   }
   static I shr(I v, int n) { return {_mm256_srli_epi32(v.a, n), _mm256_srli_epi32(v.b, n)}; }
   static I shl(I v, int n) { return {_mm256_slli_epi32(v.a, n), _mm256_slli_epi32(v.b, n)}; }

@@ -10,6 +10,7 @@ struct Lanes {
   using I = __m512i;
   using B = __m512i;
   // 32 registers: 6 tokens x 2 halves x (int32 sum + float sum) = 24, 2 for codes, the rest for scales.
+  static constexpr int kUnroll = 8;  // of loops over steps, tokens and halves
   static constexpr int kTokens = 6;
 
   static F load(const float* p) { return _mm512_loadu_ps(p); }
@@ -37,6 +38,7 @@ struct Lanes {
   static I band(I a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
   static I bor(I a, I b) { return _mm512_or_si512(a, b); }
   static I sub(I a, int b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
+  static I negate(I a) { return _mm512_sub_epi32(_mm512_setzero_si512(), a); }
   static I shr(I a, int n) { return _mm512_srli_epi32(a, static_cast<unsigned>(n)); }
   static I shl(I a, int n) { return _mm512_slli_epi32(a, static_cast<unsigned>(n)); }
 

@@ -11,6 +11,7 @@ struct Lanes {
   struct F { float v[16]; };
   struct I { std::int32_t v[16]; };
   struct B { std::uint8_t v[64]; };
+  static constexpr int kUnroll = 1;
   static constexpr int kTokens = 1;
 
   template <class V, class Op>
@@ -37,6 +38,7 @@ struct Lanes {
   static I band(I a, int mask) { return each<I>([&](int i) { return a.v[i] & mask; }); }
   static I bor(I a, I b) { return each<I>([&](int i) { return a.v[i] | b.v[i]; }); }
   static I sub(I a, int b) { return each<I>([&](int i) { return a.v[i] - b; }); }
+  static I negate(I a) { return each<I>([&](int i) { return -a.v[i]; }); }
   static I shr(I a, int n) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) >> n); }); }
   static I shl(I a, int n) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) << n); }); }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "forms/as_stored/form.h"
 #include "forms/dense/form.h"
 
 namespace bitkerf {
@@ -12,6 +13,7 @@ bool holds_all(const StoredType&) { return true; }
 
 // In order of preference: the first that holds a type is taken unless one is forced.
 constexpr FormRow kForms[] = {
+    {"as_stored", "a file's blocks in panels of 32 rows, multiplied with int8 activations", as_stored_holds, make_as_stored},
     {"stored_float", "a file's blocks, expanded to floats a tile at a time", holds_all, make_stored_float},
     {"dense", "float32; the judge of all others", holds_all, make_dense},
 };

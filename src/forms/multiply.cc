@@ -91,6 +91,7 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
         input = &x;
       } else {
         void* memory = context.arena.take<std::byte>(bytes);
+        kernels.encoding->prepare(memory, tokens, x.cols);
         auto encode = [&](i64 first, i64 last) { kernels.encoding->encode(context.isa, x, first, last, memory); };
         if (tokens < 4) encode(0, tokens);  // cheaper than a join
         else context.threads.split(tokens, encode);

@@ -14,7 +14,7 @@ void tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, 
     for (int h = 0; h < 2; h++) sum[t][h] = first == 0 ? Lanes::zero() : Lanes::load(y + t * y_stride + 16 * h);
   for (i64 c = 0; c < count; c++, w += 32) {
     Lanes::F w0 = Lanes::load(w), w1 = Lanes::load(w + 16);
-#pragma GCC unroll 8
+#pragma GCC unroll Lanes::kUnroll
     for (int t = 0; t < kTokens; t++) {
       Lanes::F all = Lanes::all(v[t * stride + c]);
       sum[t][0] = Lanes::fma(w0, all, sum[t][0]);
