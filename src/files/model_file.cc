@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/printable.h"
 #include "files/gguf.h"
+#include "files/huggingface.h"
 
 namespace bitkerf {
 
@@ -20,6 +21,12 @@ const Tensor* ModelFile::find(std::string_view name) const {
 }
 
 std::unique_ptr<ModelFile> open_model_file(const std::string& path) {
+  if (path.find('\0') != path.npos) fail(Fault::file, "{}: not a path", printable(path));
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return open_huggingface(path);
+  if (path.ends_with(".safetensors"))
+    throw Error(Fault::file, fmt::format("{}: tensors without a config.json beside them are no model", path),
+                "open the folder that the file lies in");
   return open_gguf(path);
 }
 
