@@ -23,10 +23,10 @@ BITKERF_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 BITKERF_INLINE Vec load_part(const float* p, std::int64_t count) { return {_mm512_maskz_loadu_ps(mask_up_to(count), p)}; }
 BITKERF_INLINE void store_part(float* p, Vec a, std::int64_t count) { _mm512_mask_storeu_ps(p, mask_up_to(count), a.v); }
 BITKERF_INLINE Vec load(const std::uint16_t* p) {
-  return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+  return {_mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
 }
 BITKERF_INLINE void store(std::uint16_t* p, Vec a) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtps_ph(0xffff, a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 BITKERF_INLINE Vec add(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }

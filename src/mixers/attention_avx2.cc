@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kAttentionAvx2
+#include "mixers/attention_kernels.inl"

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kAttentionAvx512
+#include "mixers/attention_kernels.inl"

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kAttentionPortable
+#include "mixers/attention_kernels.inl"
