@@ -1,0 +1,15 @@
+// tokenizer.json of a Hugging Face folder, translated to the keys that make_tokenizer() reads.
+#pragma once
+
+#include <string>
+
+#include "files/metadata.h"
+
+namespace bitkerf {
+
+// Reads <folder>/tokenizer.json, and <folder>/tokenizer_config.json where there is one, and sets tokenizer.ggml.* in
+// `metadata`, with what GGUF has no key for under bitkerf.tokenizer.*. Throws Error{Fault::file} that names a
+// construct which is not supported, a damaged file, or one above the limits (size, nesting).
+void read_huggingface_tokenizer(const std::string& folder, Metadata& metadata);
+
+}  // namespace bitkerf
