@@ -56,14 +56,17 @@ std::unique_ptr<Tokenizer> make_tokenizer(const Metadata& metadata);
 // Turns a stream of tokens into printable text: holds back the bytes of an unfinished UTF-8 character.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  // The stream continues a text, so a space at its start is printed. With `from_start` it is a text of its own, and
+  // all that add() and finish() return is decode() of the tokens (with U+FFFD for what is not UTF-8).
+  explicit StreamDecoder(const Tokenizer& tokenizer, bool from_start = false)
+      : tokenizer_(tokenizer), first_(from_start) {}
   std::string add(Token token);  // complete characters only
   std::string finish();          // what is left; a broken character becomes U+FFFD
 
  private:
   const Tokenizer& tokenizer_;
   std::string held_;
-  bool first_ = true;
+  bool first_;
 };
 
 }  // namespace bitkerf
