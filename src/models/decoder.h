@@ -47,13 +47,17 @@ struct DecoderSpec {
   bool fused_qkv = false, fused_gate_up = false;
 };
 
-// What nearly all architectures store under the same keys "<architecture>.*". One rotary, linear scaling included, and
-// full attention in all layers.
-DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& source);
+// What nearly all architectures store under the same keys "<architecture>.*". One rotary, scaled as "rope.scaling.type"
+// says (none, linear, yarn; another type is Fault::file unless the architecture `knows` it); a window for those layers
+// that "attention.sliding_window_pattern" names, or for all where the file has a window and no pattern.
+DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& source, std::string_view knows = "");
 // "<architecture>.name" of this file.
 std::string key_of(const Metadata& metadata, std::string_view name);
-// What "rope.scaling.type" asks for; Fault::file unless it is one of `known` or "none".
-std::string rope_scaling(const Metadata& metadata, std::initializer_list<std::string_view> known);
+// Whether the metadata come from a config.json, which says everything, and not from a GGUF file, where what is the same
+// in all models of an architecture may be left out.
+bool from_config(const Metadata& metadata);
+// Which layers slide: as the file says, or every one but each `period`-th (0: all).
+std::vector<bool> sliding_layers(const Metadata& metadata, i64 layers, i64 period);
 
 std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads);
 

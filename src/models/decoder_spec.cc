@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numbers>
 
 #include "core/error.h"
 #include "core/printable.h"
@@ -22,6 +24,53 @@ i64 chosen_context(i64 requested, i64 trained) {
   return requested > 0 ? requested : std::min(kDefault, trained);
 }
 
+namespace {
+
+// All pairs turn 1 / factor times as fast (Chen et al., Extending Context Window, 2023).
+void scale_linear(const Metadata& metadata, RotarySpec& rotary, double) {
+  double factor = metadata.number(key_of(metadata, "rope.scaling.factor"), 1e-3, 1e6);
+  for (double& f : rotary.frequencies) f /= factor;
+}
+
+// YaRN (Peng et al., 2023, section 3.2): pairs that turn often in the trained context stay, those that turn less than
+// once are slowed by `factor`, a ramp lies between; and attention gets sharper.
+void scale_yarn(const Metadata& metadata, RotarySpec& rotary, double base) {
+  auto number = [&](std::string_view name, double low, double high, double otherwise) {
+    return metadata.number(key_of(metadata, name), low, high, otherwise);
+  };
+  double factor = metadata.number(key_of(metadata, "rope.scaling.factor"), 1e-3, 1e6);
+  double trained = number("rope.scaling.original_context_length", 1, 1e12, number("context_length", 1, 1e12, 1));
+  double pairs = static_cast<double>(rotary.frequencies.size());
+  auto pair_that_turns = [&](double times) { return pairs * std::log(trained / (times * 2 * std::numbers::pi)) / std::log(base); };
+  double first = std::max(0.0, std::floor(pair_that_turns(number("rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32))));
+  double last = std::min(2 * pairs - 1, std::ceil(pair_that_turns(number("rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1))));
+  if (first == last) last += 0.001;
+  for (std::size_t i = 0; i < rotary.frequencies.size(); i++) {
+    double slowed = std::clamp((static_cast<double>(i) - first) / (last - first), 0.0, 1.0);
+    rotary.frequencies[i] *= slowed / factor + (1 - slowed);
+  }
+  rotary.magnitude = number("rope.scaling.attn_factor", 1e-3, 1e3, 1) * (factor > 1 ? 1 + 0.1 * std::log(factor) : 1);
+}
+
+struct RopeScaling {
+  std::string_view name;  // in rope.scaling.type
+  void (*apply)(const Metadata& metadata, RotarySpec& rotary, double base);
+};
+constexpr RopeScaling kRopeScalings[] = {
+    {"none", [](const Metadata&, RotarySpec&, double) {}}, {"linear", scale_linear}, {"yarn", scale_yarn}};
+
+void scale_rotary(const Metadata& metadata, RotarySpec& rotary, double base, std::string_view knows) {
+  std::string key = key_of(metadata, "rope.scaling.type"), type = metadata.text(key, "none"), known;
+  if (!knows.empty() && type == knows) return;
+  for (const RopeScaling& row : kRopeScalings) {
+    if (row.name == type) return row.apply(metadata, rotary, base);
+    known += fmt::format(" {}", row.name);
+  }
+  fail(Fault::file, "{}: key {} is '{}', expected one of:{} {}", metadata.where(), key, printable(type), known, knows);
+}
+
+}  // namespace
+
 std::vector<double> rotary_frequencies(i64 dims, double base, std::span<const double> divisors) {
   std::vector<double> frequencies(static_cast<std::size_t>(dims / 2));
   for (std::size_t i = 0; i < frequencies.size(); i++) {
@@ -35,14 +84,25 @@ std::string key_of(const Metadata& metadata, std::string_view name) {
   return fmt::format("{}.{}", metadata.text("general.architecture"), name);
 }
 
-std::string rope_scaling(const Metadata& metadata, std::initializer_list<std::string_view> known) {
-  std::string key = key_of(metadata, "rope.scaling.type"), type = metadata.text(key, "none");
-  if (type == "none" || std::find(known.begin(), known.end(), type) != known.end()) return type;
-  fail(Fault::file, "{}: key {} is '{}'; for this architecture we know none, {}", metadata.where(), key, printable(type),
-       fmt::join(known, ", "));
+bool from_config(const Metadata& metadata) { return metadata.has("bitkerf.rope_style"); }
+
+std::vector<bool> sliding_layers(const Metadata& metadata, i64 layers, i64 period) {
+  std::string key = key_of(metadata, "attention.sliding_window_pattern");
+  const MetadataValue* value = metadata.find(key);
+  if (const MetadataArray* array = value ? std::get_if<MetadataArray>(value) : nullptr) {
+    const auto* flags = std::get_if<std::vector<bool>>(array);
+    if (!flags || static_cast<i64>(flags->size()) != layers) {
+      fail(Fault::file, "{}: key {} must be a number or one boolean for each of the {} layers", metadata.where(), key, layers);
+    }
+    return *flags;
+  }
+  period = metadata.integer(key, 0, kMostLayers, period);
+  std::vector<bool> sliding;
+  for (i64 i = 0; i < layers; i++) sliding.push_back(period == 0 || (i + 1) % period != 0);
+  return sliding;
 }
 
-DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& source) {
+DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& source, std::string_view knows) {
   auto key = [&](std::string_view name) { return key_of(metadata, name); };
   auto number = [&](std::string_view name, double low, double high, double otherwise) {
     return metadata.number(key(name), low, high, otherwise);
@@ -73,18 +133,17 @@ DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& sour
   spec.value_dim = metadata.integer(key("attention.value_length"), 1, kMostHeadDim, spec.head_dim);
   spec.epsilon = static_cast<float>(metadata.number(key("attention.layer_norm_rms_epsilon"), 0, 1));
   spec.norm_offset = static_cast<float>(metadata.number("bitkerf.norm_offset", -1e6, 1e6, 0));
-  spec.attention_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(spec.head_dim)));
+  spec.attention_scale = static_cast<float>(
+      metadata.number(key("attention.scale"), 1e-9, 1e9, 1 / std::sqrt(static_cast<double>(spec.head_dim))));
 
   i64 dims = metadata.integer(key("rope.dimension_count"), 2, spec.head_dim, spec.head_dim);
   if (dims % 2 != 0) fail(Fault::file, "{}: rotary embedding of {} values; expected an even number", metadata.where(), dims);
   double base = number("rope.freq_base", 1, 1e12, 10000);
   RotarySpec rotary{rotary_frequencies(dims, base)};
-  if (metadata.text(key("rope.scaling.type"), "none") == "linear") {
-    double factor = metadata.number(key("rope.scaling.factor"), 1e-3, 1e6);
-    for (double& f : rotary.frequencies) f /= factor;
-  }
+  scale_rotary(metadata, rotary, base, knows);
   spec.rotaries = {rotary};
-  spec.layer.resize(static_cast<std::size_t>(shape.layers));
+  i64 window = metadata.integer(key("attention.sliding_window"), 0, kMostContext, 0);
+  for (bool slides : sliding_layers(metadata, shape.layers, 0)) spec.layer.push_back({slides ? window : 0, 0});
   return spec;
 }
 

@@ -29,7 +29,6 @@ std::vector<double> llama3_divisors(const Metadata& metadata, std::span<const do
 
 DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const ModelOptions&) {
   DecoderSpec spec = read_decoder_spec(metadata, source);
-  rope_scaling(metadata, {"linear", "llama3"});
   spec.interleaved = metadata.text("bitkerf.rope_style", "neighbours") != "half";
   std::vector<double>& frequencies = spec.rotaries[0].frequencies;
   std::vector<double> divisors;
@@ -43,8 +42,6 @@ DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const Mod
     divisors = llama3_divisors(metadata, frequencies);
   }
   for (std::size_t i = 0; i < divisors.size(); i++) frequencies[i] /= divisors[i];
-  i64 window = metadata.integer(key_of(metadata, "attention.sliding_window"), 0, i64{1} << 31, 0);
-  for (LayerSpec& layer : spec.layer) layer.window = window;
   return spec;
 }
 

@@ -29,11 +29,8 @@ std::vector<double> factors(const Metadata& metadata, LinearSource& source, std:
 }  // namespace
 
 DecoderSpec phi3_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options) {
-  DecoderSpec spec = read_decoder_spec(metadata, source);
-  rope_scaling(metadata, {"linear", "longrope"});
+  DecoderSpec spec = read_decoder_spec(metadata, source, "longrope");
   spec.fused_qkv = spec.fused_gate_up = true;
-  i64 window = metadata.integer(key_of(metadata, "attention.sliding_window"), 0, i64{1} << 31, 0);
-  for (LayerSpec& layer : spec.layer) layer.window = window;
 
   RotarySpec& rotary = spec.rotaries[0];
   i64 pairs = static_cast<i64>(rotary.frequencies.size());

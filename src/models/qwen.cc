@@ -4,9 +4,7 @@
 namespace bitkerf {
 
 DecoderSpec qwen2_spec(const Metadata& metadata, LinearSource& source, const ModelOptions&) {
-  DecoderSpec spec = read_decoder_spec(metadata, source);
-  rope_scaling(metadata, {"linear"});
-  return spec;
+  return read_decoder_spec(metadata, source);
 }
 
 DecoderSpec qwen3_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options) {
