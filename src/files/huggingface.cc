@@ -24,38 +24,11 @@ std::string_view text_of(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
-// The chat template: a file of its own, or in tokenizer_config.json as a text, or as a list of named ones.
+// The chat template: a file of its own, or in tokenizer_config.json.
 void read_chat_template(const std::string& folder, Metadata& metadata) {
-  std::string path = folder + "/chat_template.jinja";
-  if (is_there(path)) {
-    metadata.set("tokenizer.chat_template", std::string(text_of(MappedFile(path))));
-    return;
-  }
-  path = folder + "/tokenizer_config.json";
-  if (!is_there(path)) return;
-  // The file also has every added token; only the template is kept.
-  using Event = nlohmann::json::parse_event_t;
-  auto only_template = [](int depth, Event event, nlohmann::json& parsed) {
-    return event != Event::key || depth != 1 || parsed == "chat_template";
-  };
-  nlohmann::json json =
-      parse_json(path, text_of(MappedFile(path)), {.bytes = 1 << 25, .depth = 16, .values = 1 << 22}, only_template);
-  auto found = json.is_object() ? json.find("chat_template") : json.end();
-  if (found == json.end() || found->is_null()) return;
-  if (found->is_string()) {
-    metadata.set("tokenizer.chat_template", found->get<std::string>());
-    return;
-  }
-  auto is_text = [](const nlohmann::json& entry, const char* key) {
-    return entry.contains(key) && entry[key].is_string();
-  };
-  for (const nlohmann::json& entry : *found) {
-    if (!entry.is_object() || !is_text(entry, "name") || !is_text(entry, "template"))
-      fail(Fault::file, "{}: chat_template is neither a text nor a list of objects with name and template", path);
-    std::string name = entry["name"];
-    metadata.set(name == "default" ? "tokenizer.chat_template" : "tokenizer.chat_template." + name,
-                 entry["template"].get<std::string>());
-  }
+  std::string own = folder + "/chat_template.jinja", config = folder + "/tokenizer_config.json";
+  if (is_there(own)) metadata.set("tokenizer.chat_template", std::string(text_of(MappedFile(own))));
+  else if (is_there(config)) translate_chat_template(config, text_of(MappedFile(config)), metadata);
 }
 
 class HuggingfaceFolder final : public ModelFile {
@@ -126,6 +99,32 @@ class HuggingfaceFolder final : public ModelFile {
 };
 
 }  // namespace
+
+void translate_chat_template(const std::string& where, std::string_view text, Metadata& metadata) {
+  // The file also has every added token; only the template is kept.
+  using Event = nlohmann::json::parse_event_t;
+  auto only_template = [](int depth, Event event, nlohmann::json& parsed) {
+    return event != Event::key || depth != 1 || parsed == "chat_template";
+  };
+  nlohmann::json json =
+      parse_json(where, text, {.bytes = 1 << 25, .depth = 16, .values = 1 << 22}, only_template);
+  auto found = json.is_object() ? json.find("chat_template") : json.end();
+  if (found == json.end() || found->is_null()) return;
+  if (found->is_string()) {
+    metadata.set("tokenizer.chat_template", found->get<std::string>());
+    return;
+  }
+  auto is_text = [](const nlohmann::json& entry, const char* key) {
+    return entry.contains(key) && entry[key].is_string();
+  };
+  for (const nlohmann::json& entry : *found) {
+    if (!entry.is_object() || !is_text(entry, "name") || !is_text(entry, "template"))
+      fail(Fault::file, "{}: chat_template is neither a text nor a list of objects with name and template", where);
+    std::string name = entry["name"];
+    metadata.set(name == "default" ? "tokenizer.chat_template" : "tokenizer.chat_template." + name,
+                 entry["template"].get<std::string>());
+  }
+}
 
 std::unique_ptr<ModelFile> open_huggingface(const std::string& folder) {
   return std::make_unique<HuggingfaceFolder>(folder);

@@ -31,4 +31,8 @@ Metadata translate_config(const std::string& where, std::string_view text);
 // they are, and empty means that the tensor is not part of the model (buffers, an output tied to the embedding).
 std::string translate_tensor_name(std::string_view name, const Metadata& metadata);
 
+// The chat template in the text of a tokenizer_config.json (a text, or a list of named ones), if it has one, as
+// tokenizer.chat_template and tokenizer.chat_template.NAME.
+void translate_chat_template(const std::string& where, std::string_view text, Metadata& metadata);
+
 }  // namespace bitkerf

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/error.h"
@@ -37,24 +38,17 @@ int take_slot(const std::string& path, const std::byte* data, i64 size) {
   return -1;
 }
 
-void say(const char* text) {
-  std::size_t length = std::strlen(text);
-  while (length > 0) {
-    ssize_t written = write(STDERR_FILENO, text, length);
-    if (written <= 0) return;
-    text += written;
-    length -= static_cast<std::size_t>(written);
-  }
-}
+iovec piece(const char* text) { return {const_cast<char*>(text), std::strlen(text)}; }
 
 void on_bus_error(int signal, siginfo_t* info, void*) {
   const std::byte* address = static_cast<const std::byte*>(info->si_addr);
   for (Slot& slot : slots) {
     const std::byte* first = slot.first;
     if (!first || address < first || address >= slot.last) continue;
-    say("error: ");
-    say(slot.path);
-    say(": a part of the file can no longer be read; was it cut or replaced while in use?\n");
+    // One call, so that the line comes in one piece.
+    iovec parts[] = {piece("error: "), piece(slot.path),
+                     piece(": a part of the file can no longer be read; was it cut or replaced while in use?\n")};
+    if (writev(STDERR_FILENO, parts, std::size(parts)) < 0) {}  // nobody is left to tell
     _exit(row_of(Fault::file).exit_code);
   }
   // Not ours: die as without this handler.
