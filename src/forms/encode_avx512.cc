@@ -1,5 +1,7 @@
 #include "forms/encoding.h"
 
+#include "forms/lanes_avx512.h"
+
 #include "forms/encode.inl"
 
 namespace bitkerf {

@@ -1,5 +1,7 @@
 #include "forms/encoding.h"
 
+#include "forms/lanes_portable.h"
+
 #include "forms/encode.inl"
 
 namespace bitkerf {

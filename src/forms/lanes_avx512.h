@@ -62,6 +62,17 @@ struct Lanes {
   static I dot(I sum, B codes, const std::int8_t* x) {
     return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(*reinterpret_cast<const std::int32_t*>(x)));
   }
+
+  // Largest absolute value of the 32 floats at x.
+  static float top(const float* x) {
+    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(load(x)), _mm512_abs_ps(load(x + 16))));
+  }
+  // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
+  static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {
+    __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(load(x), _mm512_set1_ps(factor)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(v));
+    return _mm512_reduce_add_epi32(v);
+  }
 };
 
 }  // namespace

@@ -59,6 +59,28 @@ struct Lanes {
       return sum.v[i] + c[0] * x[0] + c[1] * x[1] + c[2] * x[2] + c[3] * x[3];
     });
   }
+
+  // Largest absolute value of the 32 floats at x.
+  static float top(const float* x) {
+    float top = 0;
+    for (int i = 0; i < 32; i++) {
+      float a = __builtin_fabsf(x[i]);
+      top = a > top ? a : top;
+    }
+    return top;
+  }
+  // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
+  static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {
+    std::int32_t sum = 0;
+    for (int i = 0; i < 16; i++) {
+      float shifted = x[i] * factor + 12582912.0f;  // 1.5 * 2^23: the integer is left in the low bits
+      std::int32_t bits;
+      std::memcpy(&bits, &shifted, 4);
+      q[i] = static_cast<std::int8_t>(bits & 0xff);
+      sum += q[i];
+    }
+    return sum;
+  }
 };
 
 }  // namespace
