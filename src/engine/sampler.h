@@ -20,7 +20,7 @@ struct SamplerOptions {
   double repeat_penalty = 1.0;     // divides (positive) or multiplies (negative) logits of recent tokens
   i64 repeat_last_n = 64;          // how many tokens are recent; -1: all
   double frequency_penalty = 0, presence_penalty = 0;
-  std::vector<std::pair<Token, float>> logit_bias;
+  std::vector<std::pair<Token, float>> logit_bias = {};
   std::uint64_t seed = 0;
 };
 

@@ -14,7 +14,7 @@ struct EngineOptions {
   int threads = 0;        // 0: all cores that this process may use
   i64 context = 0;        // tokens a session can hold; 0: what the model was trained for, at most 8192
   i64 chunk = 512;        // tokens per prefill step
-  ModelOptions model;
+  ModelOptions model = {};
 };
 
 class Session;

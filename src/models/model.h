@@ -40,7 +40,7 @@ class SequenceState {
 
 struct ModelOptions {
   CacheType cache = CacheType::f16;
-  std::string form;  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
+  std::string form = {};  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
   // Tokens that sequences will hold: some models rotate differently when it is long. 0: as chosen_context() says.
   i64 context = 0;
 };
