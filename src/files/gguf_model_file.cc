@@ -85,9 +85,8 @@ class GgufModelFile final : public ModelFile {
     if (static_cast<i64>(tensors_.size()) != expected)
       fail(Fault::file, "{}: {} parts with {} tensors in all, expected {}", path_, count, tensors_.size(), expected);
     // The whole has no part numbers.
-    metadata_ = Metadata(path_);
-    for (const auto& [key, value] : first.metadata.values())
-      if (!key.starts_with("split.")) metadata_.set(key, value);
+    metadata_ = std::move(first.metadata);
+    for (const char* key : {"split.no", "split.count", "split.tensors.count"}) metadata_.erase(key);
   }
 
   std::vector<MappedFile> parts_;

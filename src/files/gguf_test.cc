@@ -219,6 +219,14 @@ TEST(Gguf, RefusesWhatIsWrongAndSaysWhat) {
   }
 }
 
+TEST(Gguf, ManySmallTextsMayNotTakeMuchMoreMemoryThanTheFile) {
+  std::uint64_t count = 2 << 20;
+  Raw raw = header(0, 1);
+  raw.text("k").u32(9).u32(8).u64(count).zeros(count * 8);
+  std::string message = refusal([&] { parse_gguf("f", as_bytes(raw.bytes)); });
+  EXPECT_NE(message.find("more texts than any known vocabulary (2097152)"), std::string::npos) << message;
+}
+
 TEST(Gguf, EveryTruncationIsRefusedOrCutsOnlyPadding) {
   Sample s = sample();
   s.tensors.resize(4);

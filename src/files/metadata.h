@@ -31,6 +31,7 @@ class Metadata {
   explicit Metadata(std::string where) : where_(std::move(where)) {}  // file name, for messages
 
   void set(std::string key, MetadataValue value) { values_.insert_or_assign(std::move(key), std::move(value)); }
+  void erase(const std::string& key) { values_.erase(key); }
   bool has(std::string_view key) const { return values_.find(key) != values_.end(); }
   const MetadataValue* find(std::string_view key) const;
   const std::map<std::string, MetadataValue, std::less<>>& values() const { return values_; }

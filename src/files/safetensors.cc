@@ -13,9 +13,9 @@
 namespace bitkerf {
 namespace {
 
-// Real headers have about 120 bytes per tensor; the format allows 100 MB.
-constexpr JsonLimits kHeaderLimits = {.bytes = 100'000'000, .depth = 3, .values = 5'000'000};
-constexpr std::size_t kMostTensors = 1 << 18;
+// Real headers have about 120 bytes per tensor. (The format allows 100 MB.)
+constexpr JsonLimits kHeaderLimits = {.bytes = 1 << 24, .depth = 3, .values = 1 << 21};
+constexpr std::size_t kMostTensors = 1 << 17;
 constexpr std::size_t kMostDimensions = 4;
 constexpr int kMostEvents = 40;  // keys, values, starts and ends in the description of one tensor; 14 are normal
 
