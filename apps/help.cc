@@ -18,6 +18,13 @@ std::string spelling(const OptionRow& row) {
   return row.value.empty() ? text : fmt::format("{} {}", text, row.value);
 }
 
+// Two columns of 50: a space, 22 for the spelling, a space, 26 for the explanation.
+std::string cell(const OptionRow& row) {
+  std::string text = spelling(row);
+  if (text.size() > 22) text = text.substr(text.find("--"));
+  return fmt::format(" {:<22} {}", text, row.brief);
+}
+
 std::string brief_with_default(const OptionRow& row) {
   std::string value = default_of(row);
   return value.empty() ? std::string(row.brief) : fmt::format("{} [{}]", row.brief, value);
@@ -47,7 +54,7 @@ std::string help_of(const Verb& verb) {
       if (columns == 1)
         line = fmt::format("  {:<26} {}", spelling(row), brief_with_default(row));
       else
-        line += fmt::format("{:<{}}", fmt::format(" {:<21} {}", spelling(row), row.brief), column == 0 ? 50 : 0);
+        line += fmt::format("{:<{}}", cell(row), column == 0 ? 50 : 0);
     }
     while (line.ends_with(' ')) line.pop_back();
     text += line + "\n";

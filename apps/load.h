@@ -16,9 +16,13 @@ std::string model_path(const std::string& model);
 // Loads it, with a line of progress on a terminal when that takes more than a second.
 std::unique_ptr<Engine> load_engine(const Options& options);
 std::unique_ptr<Engine> load_engine(const Options& options, const std::string& path);
+std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<ModelFile> file);
 
 // --prompt, --file, or what comes through a pipe; Fault::usage when there is none of them.
 std::string read_text(const Options& options);
+
+// The text as the model is fed it; an empty one that gives no token at all is Fault::usage.
+std::vector<Token> prompt_tokens(const Engine& engine, const std::string& text, const Options& options);
 
 SamplerOptions sampler_options(const Options& options);
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "files/mapped_file.h"
 #include "options.h"
 #include "output.h"
 
@@ -52,6 +53,7 @@ int run(std::span<const char* const> arguments) {
 }  // namespace bitkerf
 
 int main(int argc, char** argv) {
+  bitkerf::guard_mapped_files();  // one line instead of a crash when a model's file shrinks under us
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen by the write that fails
   return bitkerf::run(std::span<const char* const>(argv + 1, argc > 0 ? static_cast<std::size_t>(argc - 1) : 0));
 }

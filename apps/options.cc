@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "core/error.h"
@@ -11,7 +13,7 @@ namespace {
 constexpr double kMany = 1e15;
 
 constexpr OptionRow kOptions[] = {
-    {"-m,--model,model", "MODEL", "GGUF file or Hugging Face folder",
+    {"-m,--model,model", "MODEL", "GGUF file or HF folder",
      "The model: a GGUF file, the first part of a split one, or a Hugging Face folder. A bare name is also looked for "
      "in the cache folder. May be given without the flag.", &Options::model},
     {"-p,--prompt", "TEXT", "the text to work on", "The text to work on. Without it and -f, a pipe is read.",
@@ -21,36 +23,38 @@ constexpr OptionRow kOptions[] = {
     {"-sys,--system-prompt", "TEXT", "what the model is told first", "The system message of a chat.", &Options::system},
     {"--chat", "", "answer TEXT as a chat message",
      "Put the prompt into the model's own chat template, as one message of a user.", &Options::chat},
-    {"--special", "", "<|name|> in TEXT is a token",
+    {"--special", "", "<|x|> in TEXT is a token",
      "Text that spells a control token becomes that token. Without it, the user's text never does.", &Options::special},
+    {"--ignore-eos", "", "do not stop where it ends", "Go on where the model would end its text.", &Options::ignore_end},
+    {"-r,--reverse-prompt", "TEXT", "stop before TEXT", "Stop before this text. May be repeated.", &Options::stops},
     {"--no-bos", "", "no token in front of the text", "Do not put the model's first token in front of the text.",
      &Options::no_bos},
-    {"-n,--predict", "N", "tokens to make; -1: no limit",
+    {"-n,--predict", "N", "tokens to make; -1: all",
      "How many tokens to make at most; -1: until the model ends its text or the context is full.", &Options::predict,
      -1, kMany},
-    {"-c,--ctx-size", "N", "context in tokens; 0: model's",
+    {"-c,--ctx-size", "N", "context; 0: the model's",
      "How many tokens a session can hold. 0: what the model was trained for, at most 8192. For eval: the length of a "
      "window, 512 unless given.", &Options::context, 0, 1e9},
     {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.",
      &Options::threads, 0, 4096},
     {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk,
      1, 65536},
-    {"-s,--seed", "N", "of sampling; -1: a new one",
+    {"-s,--seed", "N", "of sampling; -1: new one",
      "The same seed gives the same text. -1: a new seed at each start.", &Options::seed, -1, kMany},
-    {"--temp", "T", "randomness; 0: likeliest token", "Temperature of sampling; 0: always the most likely token.",
+    {"--temp", "T", "randomness; 0: none", "Temperature of sampling; 0: always the most likely token.",
      &Options::temperature, 0, 1000},
     {"--top-k", "K", "of the K likeliest; 0: all", "Sample among the K most likely tokens; 0: among all.",
      &Options::top_k, 0, kMany},
-    {"--top-p", "P", "of the likeliest with sum P", "Sample among the most likely tokens whose probabilities sum to P.",
+    {"--top-p", "P", "of the best with sum P", "Sample among the most likely tokens whose probabilities sum to P.",
      &Options::top_p, 0, 1},
-    {"--min-p", "P", "of those >= P x the likeliest",
+    {"--min-p", "P", "of those >= P x the best",
      "Sample among the tokens with at least P times the probability of the most likely one.", &Options::min_p, 0, 1},
     {"--typical", "P", "of the typical with sum P",
      "Locally typical sampling: among the tokens whose surprise is nearest to the expected one, summing to P; 1: off.",
      &Options::typical, 0, 1},
-    {"--repeat-penalty", "X", "against recent tokens; 1: off",
+    {"--repeat-penalty", "X", "of recent tokens; 1: off",
      "Divide the logits of recent tokens by X (multiply negative ones); 1: off.", &Options::repeat_penalty, 1e-6, 1e6},
-    {"--repeat-last-n", "N", "how many are recent; -1: all",
+    {"--repeat-last-n", "N", "how many tokens; -1: all",
      "How many of the last tokens the three penalties look at; -1: all; 0: none.", &Options::repeat_last_n, -1, kMany},
     {"--presence-penalty", "X", "once per recent token",
      "Subtract X from the logit of every recent token.", &Options::presence_penalty, -1e6, 1e6},
@@ -62,7 +66,7 @@ constexpr OptionRow kOptions[] = {
     {"--form", "NAME", "force one form of weights",
      "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type.",
      &Options::form},
-    {"-ctk,--cache-type", "TYPE", "of keys and values: f16, f32", "Number type of the cache of keys and values.",
+    {"-ctk,--cache-type", "TYPE", "keys, values: f16 or f32", "Number type of the cache of keys and values.",
      &Options::cache_type},
     {"--isa", "NAME", "portable, avx2 or avx512",
      "Use this instruction-set path. Without it: the best that this processor has.", &Options::isa},
@@ -101,8 +105,23 @@ CLI::Validator range(const OptionRow& row) {
       {});
 }
 
+// "-ctk": a short name of several letters, as llama.cpp has them. CLI11 knows none, so parse() replaces it by the key.
+bool is_long_short(std::string_view name) { return name.size() > 2 && name[0] == '-' && name[1] != '-'; }
+
+template <class Visit>
+void each_name(const OptionRow& row, Visit&& visit) {
+  for (std::string_view names = row.names; !names.empty();) {
+    std::string_view name = names.substr(0, names.find(','));
+    visit(name);
+    names.remove_prefix(std::min(names.size(), name.size() + 1));
+  }
+}
+
 void bind(CLI::App& app, const OptionRow& row, Options& options) {
-  std::string names(row.names);
+  std::string names;
+  each_name(row, [&](std::string_view name) {
+    if (!is_long_short(name)) names += (names.empty() ? "" : ",") + std::string(name);
+  });
   std::visit(
       [&](auto field) {
         auto& target = options.*field;
@@ -177,15 +196,14 @@ Options parse(const Verb& verb, std::span<const char* const> arguments) {
   app.set_help_flag();
   app.allow_extras();
   std::vector<std::string_view> known;
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants it
   for (const OptionRow* row : options_of(verb)) {
     bind(app, *row, options);
-    for (std::string_view names = row->names; !names.empty();) {
-      std::string_view name = names.substr(0, names.find(','));
+    each_name(*row, [&](std::string_view name) {
       if (name.starts_with('-')) known.push_back(name);
-      names.remove_prefix(std::min(names.size(), name.size() + 1));
-    }
+      if (is_long_short(name)) std::replace(reversed.begin(), reversed.end(), std::string(name), std::string(key_of(*row)));
+    });
   }
-  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants it
   std::string page = fmt::format("bitkerf help {}", verb.name);
   try {
     app.parse(reversed);

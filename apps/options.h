@@ -19,6 +19,8 @@ struct Options {
   bool chat = false;       // run: put the prompt into the model's chat template
   bool special = false;    // text such as <|im_start|> may become a control token
   bool no_bos = false;
+  bool ignore_end = false;
+  std::vector<std::string> stops;
   // How much.
   i64 predict = 256;       // -1: until the model ends or the context is full
   i64 context = 0;         // 0: the model's, at most 8192
@@ -52,7 +54,7 @@ using OptionField = std::variant<bool Options::*, i64 Options::*, double Options
 struct OptionRow {
   std::string_view names;   // "-p,--prompt"; the last one is the key that verbs name it by. No dash: positional
   std::string_view value;   // what follows, for people: "TEXT"; empty for flags
-  std::string_view brief;   // help: at most 30 characters, so that two options fit on a line of 100
+  std::string_view brief;   // help: at most 26 characters, so that two options fit on a line of 100
   std::string_view detail;  // man page
   OptionField field;
   double low = 0, high = 0; // numbers: the accepted range, ends included; 0, 0: any

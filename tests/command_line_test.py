@@ -45,6 +45,12 @@ class CommandLine(program.TestCase):
             for line in page.splitlines():
                 self.assertLessEqual(len(line), 100, line)
 
+    def test_columns_of_help_do_not_touch(self):
+        for verb in VERBS:
+            for line in run(verb, "--help").out.splitlines():
+                if line.startswith(" -") and len(line) > 50:
+                    self.assertEqual((line[23], line[50]), (" ", " "), line)
+
     def test_version(self):
         self.assertRegex(run("--version").out, r"^bitkerf \d+\.\d+\.\d+\n$")
 

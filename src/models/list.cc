@@ -34,6 +34,8 @@ std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& opt
       FileSource source(file, options.form, threads, progress);
       std::unique_ptr<Model> model = row.make(file.metadata(), source, options, threads);
       source.check_all_used();
+      // Reading a tensor maps pages of its neighbours too, also of those released before.
+      for (const Tensor& tensor : file.tensors()) file.release(tensor.data, tensor.bytes);
       return model;
     }
     known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
