@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "files/chat_template.h"
 #include "files/model_file.h"
 #include "files/tokenizer.h"
 #include "load.h"
@@ -146,6 +147,8 @@ std::string text_of(const ModelFile& file, const Summary& s, const std::vector<T
 // What loading leaves for later: the tokenizer's tables, the chat template, one step.
 void check_all_of(Engine& engine) {
   const Tokenizer& tokenizer = engine.tokenizer();
+  const Metadata& data = engine.file().metadata();
+  if (data.has("tokenizer.chat_template")) ChatTemplate parsed(data.text("tokenizer.chat_template"));
   Token first = std::max(tokenizer.bos(), 0);
   Session session(engine);
   session.feed({&first, 1});

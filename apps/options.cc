@@ -36,7 +36,7 @@ constexpr OptionRow kOptions[] = {
      "How many tokens a session can hold. 0: what the model was trained for, at most 8192. For eval: the length of a "
      "window, 512 unless given.", &Options::context, 0, 1e9},
     {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.",
-     &Options::threads, 0, 4096},
+     &Options::threads, 0, 1024},
     {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk,
      1, 65536},
     {"-s,--seed", "N", "of sampling; -1: new one",
