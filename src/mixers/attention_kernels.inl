@@ -73,7 +73,7 @@ void store_tokens(const AttentionCache& cache, const float* k, i64 k_stride, con
 
 // ---- Products
 
-// c (R, 16 N) = c * factor (of each row; zero without factors) + a (R, depth) b (depth, 16 N), one chain per number in
+// c (R, 16 N) = c * factor (of each row; or zero) + a (R, depth) b (depth, 16 N), one chain per number in
 // the order of depth. b: element (i, 16 n) is at b + i b_step + n b_vec.
 template <class E>
 struct Product {
@@ -84,24 +84,43 @@ struct Product {
   const float* factors;
   float* c;
   i64 c_stride;
+  const E* ahead;  // what will be read next, as much as this product reads: asked for along the way; may be null
 };
 
-template <class E, int R, int N>
+// Bytes of b that one step of depth reads.
+template <class E, int N>
+constexpr int kReadBytes = N * 16 * static_cast<int>(sizeof(E));
+
+enum class Start { zero, scaled };
+
+template <class E, Start kStart, int R, int N>
 void product(const Product<E>& p) noexcept {
   Vec c[R][N];
   for (int r = 0; r < R; r++)
     for (int n = 0; n < N; n++)
-      c[r][n] = p.factors ? mul(load(p.c + r * p.c_stride + 16 * n), splat(p.factors[r])) : zero();
+      c[r][n] = kStart == Start::scaled ? mul(load(p.c + r * p.c_stride + 16 * n), splat(p.factors[r])) : zero();
   const float* a = p.a;
   const E* b = p.b;
-  for (i64 i = 0; i < p.depth; i++) {
-    Vec column[N];
-    for (int n = 0; n < N; n++) column[n] = load(b + n * p.b_vec);
-    for (int r = 0; r < R; r++) {
-      Vec x = splat(a[r * p.a_stride + i]);
-      for (int n = 0; n < N; n++) c[r][n] = fma(x, column[n], c[r][n]);
+  auto steps = [&](auto ahead) __attribute__((always_inline)) {
+    for (i64 i = 0; i < p.depth; i++) {
+      Vec column[N];
+      for (int n = 0; n < N; n++) column[n] = load(b + n * p.b_vec);
+      for (int r = 0; r < R; r++) {
+        Vec x = splat(a[r * p.a_stride + i]);
+        for (int n = 0; n < N; n++) c[r][n] = fma(x, column[n], c[r][n]);
+      }
+      b += p.b_step;
+      ahead(i);
     }
-    b += p.b_step;
+  };
+  if (p.ahead) {
+    const char* next = reinterpret_cast<const char*>(p.ahead);
+    steps([&](i64) __attribute__((always_inline)) {
+      for (int line = 0; line < kReadBytes<E, N>; line += 64) __builtin_prefetch(next + line);
+      next += kReadBytes<E, N>;
+    });
+  } else {
+    steps([](i64) __attribute__((always_inline)) {});
   }
   for (int r = 0; r < R; r++)
     for (int n = 0; n < N; n++) store(p.c + r * p.c_stride + 16 * n, c[r][n]);
@@ -112,22 +131,25 @@ using ProductFunction = void (*)(const Product<E>&) noexcept;
 // Sizes that this instruction set's tiles do not reach stay the smallest: they are never asked for.
 constexpr int rows_in_tile(int rows) { return rows <= kTileRows ? rows : 1; }
 constexpr int vecs_in_tile(int vecs) { return vecs <= kTileVecs ? vecs : 1; }
-template <class E, int R>
-constexpr ProductFunction<E> kProductsOfRows[4] = {product<E, R, 1>, product<E, R, vecs_in_tile(2)>,
-                                                   product<E, R, vecs_in_tile(3)>, product<E, R, vecs_in_tile(4)>};
-template <class E>
+template <class E, Start S, int R>
+constexpr ProductFunction<E> kProductsOfRows[4] = {
+    product<E, S, R, 1>, product<E, S, R, vecs_in_tile(2)>, product<E, S, R, vecs_in_tile(3)>,
+    product<E, S, R, vecs_in_tile(4)>};
+template <class E, Start S>
 constexpr const ProductFunction<E>* kProducts[6] = {
-    kProductsOfRows<E, 1>, kProductsOfRows<E, rows_in_tile(2)>, kProductsOfRows<E, rows_in_tile(3)>,
-    kProductsOfRows<E, rows_in_tile(4)>, kProductsOfRows<E, rows_in_tile(5)>, kProductsOfRows<E, rows_in_tile(6)>};
+    kProductsOfRows<E, S, 1>, kProductsOfRows<E, S, rows_in_tile(2)>, kProductsOfRows<E, S, rows_in_tile(3)>,
+    kProductsOfRows<E, S, rows_in_tile(4)>, kProductsOfRows<E, S, rows_in_tile(5)>,
+    kProductsOfRows<E, S, rows_in_tile(6)>};
 
 // The product of `rows` <= kTileRows rows and any number of vectors.
-template <class E>
+template <class E, Start S>
 BITKERF_INLINE void multiply(Product<E> p, i64 rows, i64 vecs) {
   while (vecs > 0) {
     i64 now = smaller(vecs, kTileVecs);
-    kProducts<E>[rows - 1][now - 1](p);
+    kProducts<E, S>[rows - 1][now - 1](p);
     p.b += now * p.b_vec;
     p.c += 16 * now;
+    if (p.ahead) p.ahead += now * 16 * p.depth;
     vecs -= now;
   }
 }
@@ -230,10 +252,11 @@ BITKERF_INLINE void weigh(const AttentionTile& tile, i64 row, i64 rows, i64 bloc
   }
 }
 
-// Folds one block of keys into rows [row, row + rows) of the partial. K, V: the block's keys and values as E.
+// Folds one block of keys into rows [row, row + rows) of the partial. keys, values: the block's; next: the block after
+// it, if it should be on its way meanwhile.
 template <class E>
 void fold(const AttentionTile& tile, const float* q, i64 row, i64 rows, i64 block, const E* keys, const E* values,
-          float* scores, const Partial& into) noexcept {
+          const E* next_keys, const E* next_values, float* scores, const Partial& into) noexcept {
   const AttentionCache& cache = tile.cache;
   i64 first_token = row / tile.heads, last_token = (row + rows - 1) / tile.heads;
   Range low = seen(tile, first_token, block), high = seen(tile, last_token, block);
@@ -242,16 +265,17 @@ void fold(const AttentionTile& tile, const float* q, i64 row, i64 rows, i64 bloc
   bool all = high.first == 0 && low.last == kBlockKeys;
   i64 first_group = any.first / 16, last_group = (any.last + 15) / 16;
   float factors[16];
-  multiply<E>({.a = q + row * cache.head_dim, .a_stride = cache.head_dim,
+  multiply<E, Start::zero>({.a = q + row * cache.head_dim, .a_stride = cache.head_dim,
                .b = keys + first_group * 16 * cache.head_dim, .b_step = 16, .b_vec = 16 * cache.head_dim,
-               .depth = cache.head_dim, .factors = nullptr, .c = scores + first_group * 16, .c_stride = kBlockKeys},
+               .depth = cache.head_dim, .factors = nullptr, .c = scores + first_group * 16, .c_stride = kBlockKeys,
+               .ahead = next_keys},
               rows, last_group - first_group);
   if (all) weigh<false>(tile, row, rows, block, scores, into, factors);
   else weigh<true>(tile, row, rows, block, scores, into, factors);
-  multiply<E>({.a = scores + any.first, .a_stride = kBlockKeys,
+  multiply<E, Start::scaled>({.a = scores + any.first, .a_stride = kBlockKeys,
                .b = values + any.first * cache.value_cols, .b_step = cache.value_cols, .b_vec = 16,
                .depth = any.last - any.first, .factors = factors, .c = into.values + row * cache.value_cols,
-               .c_stride = cache.value_cols},
+               .c_stride = cache.value_cols, .ahead = next_values},
               rows, cache.value_cols / 16);
 }
 
@@ -312,8 +336,14 @@ void attend_tile(const AttentionTile& tile, float* result) noexcept {
       }
       for (i64 row = 0; row < rows; row += kTileRows) {
         i64 now = smaller(kTileRows, rows - row);
-        if (convert) fold<float>(tile, q, row, now, block, keys, values, scores, into);
-        else fold<E>(tile, q, row, now, block, stored_keys, stored_values, scores, into);
+        if (convert) {
+          fold<float>(tile, q, row, now, block, keys, values, nullptr, nullptr, scores, into);
+        } else {
+          i64 next = block + kBlockKeys;
+          bool ahead = row == 0 && next < end;
+          fold<E>(tile, q, row, now, block, stored_keys, stored_values, ahead ? keys_at<E>(cache, next) : nullptr,
+                  ahead ? value_at<E>(cache, next) : nullptr, scores, into);
+        }
       }
     }
     if (!first_span) merge_partials(result, span_memory, rows, value_cols);

@@ -1,5 +1,6 @@
 #include "ops/ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/kernels.h"
@@ -121,10 +122,18 @@ void add_bias(Matrix<float> x, std::span<const float> bias, Context& context) no
 }
 
 i64 argmax(std::span<const float> x) noexcept {
-  i64 best = 0;
-  for (i64 i = 1; i < static_cast<i64>(x.size()); i++)
-    if (x[i] > x[best] || (x[best] != x[best] && x[i] == x[i])) best = i;
-  return best;
+  // First the largest number, in sixteen lanes that compilers turn into vectors; then its place.
+  constexpr std::size_t kLanes = 16;
+  float lanes[kLanes];
+  std::fill_n(lanes, kLanes, -HUGE_VALF);
+  std::size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes)
+    for (std::size_t j = 0; j < kLanes; j++) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+  float largest = -HUGE_VALF;
+  for (float lane : lanes) largest = std::max(largest, lane);
+  for (; i < x.size(); i++) largest = x[i] > largest ? x[i] : largest;
+  std::span<const float>::iterator place = std::find(x.begin(), x.end(), largest);
+  return place == x.end() ? 0 : place - x.begin();
 }
 
 double log_sum_exp(std::span<const float> x, Isa isa) noexcept {

@@ -263,6 +263,12 @@ TEST_F(Ops, VocabularySums) {
   std::vector<float> x(100, 1.0f);
   x[0] = std::nanf(""), x[70] = x[80] = 2;
   EXPECT_EQ(argmax(x), 70);
+  x[99] = HUGE_VALF;
+  EXPECT_EQ(argmax(x), 99);
+  x.assign(40, -HUGE_VALF);
+  EXPECT_EQ(argmax(x), 0);
+  x.assign(40, std::nanf(""));
+  EXPECT_EQ(argmax(x), 0);
   EXPECT_EQ(argmax(std::span(x).first(1)), 0);
 }
 
