@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "forms/list.h"
 #include "machine.h"
+#include "models/list.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -19,6 +21,14 @@ std::string list_of_isas(Isa chosen) {
     text += fmt::format("{}{}{}", text.empty() ? "" : ", ", row.name,
                         row.isa == chosen ? " (chosen)" : runs(row.isa) ? "" : " (not here: needs " + std::string(row.needs) + ")");
   return text;
+}
+
+// The names in one of the program's tables.
+template <class Rows>
+std::vector<std::string_view> names_of(const Rows& rows) {
+  std::vector<std::string_view> names;
+  for (const auto& row : rows) names.push_back(row.name);
+  return names;
 }
 
 }  // namespace
@@ -41,6 +51,8 @@ int run_verb_doctor(const Options& options) {
                                      {"memory_bytes", total},
                                      {"available_bytes", available_memory()},
                                      {"cache_folder", cache_folder()},
+                                     {"architectures", names_of(architectures())},
+                                     {"forms", names_of(forms())},
                                      {"machine", machine_json(roofs)}};
     print_json(report);
     return 0;
@@ -56,6 +68,8 @@ int run_verb_doctor(const Options& options) {
   line("caches", fmt::format("{} KiB L1d and {} KiB L2 per core, {} MiB L3", cpu.l1_bytes >> 10, cpu.l2_bytes >> 10,
                              cpu.l3_bytes >> 20));
   line("paths", list_of_isas(isa));
+  line("forms", fmt::format("{}", fmt::join(names_of(forms()), ", ")));
+  line("models", fmt::format("{}", fmt::join(names_of(architectures()), ", ")));
   line("cache folder",
        cache_folder() + (std::filesystem::exists(cache_folder()) ? "" : " (not there yet)"));
   text += fmt::format("\nmeasured limits with {} threads, path {}:\n", roofs.threads, row_of(isa).name);
