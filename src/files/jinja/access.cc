@@ -164,40 +164,37 @@ Value slice(Run& run, const Value& object, const Value* first, const Value* last
   if (object.is_undefined()) run.fail("slice of {}", describe(object));
   const Text* text = object.text();
   const Sequence* sequence = object.sequence();
-  if (!text && !(sequence && sequence->kind->indexed)) return Undefined{};
+  if (!text && !(sequence && sequence->kind->indexed)) run.fail("{} has no slices", describe(object));
   const i64 size = length(run, object);
-  const auto bound = [&](const Value* value, i64 otherwise) -> std::optional<i64> {
-    if (!value || value->is_none()) return otherwise;
-    return as_integer(*value);
+  const auto bound = [&](const Value* value, i64 otherwise) {
+    return !value || value->is_none() ? otherwise : need_integer(run, *value, "a bound of a slice");
   };
-  const std::optional<i64> by = bound(step, 1);
-  if (!by) return Undefined{};
-  if (*by == 0) run.fail("the step of a slice cannot be 0");
-  const bool forward = *by > 0;
-  const std::optional<i64> from = bound(first, forward ? 0 : size - 1), to = bound(last, forward ? size : -size - 1);
-  if (!from || !to) return Undefined{};
+  const i64 by = bound(step, 1);
+  if (by == 0) run.fail("the step of a slice cannot be 0");
+  const bool forward = by > 0;
+  const i64 from = bound(first, forward ? 0 : size - 1), to = bound(last, forward ? size : -size - 1);
   // As PySlice_AdjustIndices: negative bounds count from the end, then everything is clamped.
   const auto clamp = [&](i64 i) {
     if (i < 0) i = std::max<i64>(i + size, forward ? 0 : -1);
     return std::min(i, forward ? size : size - 1);
   };
-  const i64 begin = clamp(*from), end = clamp(*to);
+  const i64 begin = clamp(from), end = clamp(to);
   run.spend_characters(static_cast<std::size_t>(size));
   if (text) {
-    if (*by == 1) return run.text(Text(text->substr(static_cast<std::size_t>(std::min(begin, end)),
+    if (by == 1) return run.text(Text(text->substr(static_cast<std::size_t>(std::min(begin, end)),
                                                     static_cast<std::size_t>(std::max<i64>(end - begin, 0)))),
                                   object.is_markup());
     TextBuilder out(run);
     for (i64 i = begin; forward ? i < end : i > end;) {
       out.add((*text)[static_cast<std::size_t>(i)]);
-      if (__builtin_add_overflow(i, *by, &i)) break;
+      if (__builtin_add_overflow(i, by, &i)) break;
     }
     return run.text(out.take(), object.is_markup());
   }
   std::vector<Value> items;
   for (i64 i = begin; forward ? i < end : i > end;) {
     items.push_back(sequence->items[static_cast<std::size_t>(i)]);
-    if (__builtin_add_overflow(i, *by, &i)) break;
+    if (__builtin_add_overflow(i, by, &i)) break;
   }
   return run.sequence(*sequence->kind, std::move(items));
 }

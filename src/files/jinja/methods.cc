@@ -52,26 +52,23 @@ Value split_at(Run& run, const Value& self, const Given& given, bool from_right)
   if (!given[0] || given[0]->is_none()) return split_words(run, text, limit, from_right);
   const Text& separator = need_text(run, *given[0], "the separator of split");
   if (separator.empty()) run.fail("the separator of split is empty");
-  // All cuts from the right side, for rsplit with a limit.
-  std::vector<std::size_t> cuts;
-  if (from_right && limit >= 0) {
-    for (std::size_t end = text.size(); limit > 0; limit--) {
-      run.spend_characters(end + separator.size());
-      const std::size_t place = find_last(text, separator, end);
-      if (place == kNowhere) break;
-      cuts.push_back(place);
-      end = place;
-    }
-    std::reverse(cuts.begin(), cuts.end());
-  } else {
-    for (std::size_t from = 0; limit != 0; limit -= limit > 0) {
-      run.spend(1 + static_cast<i64>(separator.size() / 16));
-      const std::size_t place = find(text, separator, from);
-      if (place == kNowhere) break;
-      cuts.push_back(place);
-      from = place + separator.size();
-    }
+  // Cuts from the right are cuts from the left of both strings turned around.
+  Text turned, turned_separator;
+  if (from_right) {
+    run.need(4 * (text.size() + separator.size()));
+    turned.assign(text.rbegin(), text.rend());
+    turned_separator.assign(separator.rbegin(), separator.rend());
   }
+  const TextView searched = from_right ? TextView(turned) : text, needle = from_right ? TextView(turned_separator) : TextView(separator);
+  std::vector<std::size_t> cuts;
+  for (std::size_t from = 0; limit != 0; limit -= limit > 0) {
+    run.spend(1 + static_cast<i64>(needle.size() / 16));
+    const std::size_t place = find(searched, needle, from);
+    if (place == kNowhere) break;
+    from = place + needle.size();
+    cuts.push_back(from_right ? text.size() - from : place);
+  }
+  if (from_right) std::reverse(cuts.begin(), cuts.end());
   std::vector<Value> parts;
   std::size_t from = 0;
   for (std::size_t cut : cuts) {

@@ -153,6 +153,8 @@ std::vector<std::unique_ptr<const FilterCall>> Parser::filters(bool first_withou
 std::unique_ptr<const Statement> Parser::set_statement() {
   auto node = std::make_unique<SetStatement>(token().at);
   node->target = target(true);
+  if (loops_ > 0 && node->target.name == "loop" && node->target.attribute.empty())
+    fail_at(node->at, "'loop' cannot be assigned to in a loop");
   if (skip_sign("=")) {
     node->value = tuple(true);
     return node;

@@ -129,7 +129,7 @@ Flow ForStatement::loop_over(Run& run, const Value& over, i64 depth0) const {
   loop->statement = this;
   loop->outside = outside;
   for (loop->index = 0; loop->index < static_cast<i64>(loop->items.size()); loop->index++) {
-    run.spend(1);
+    run.spend(3);  // a scope is made each time
     Inside inside(run, outside);
     define(run, kLoop, loop);
     target.assign(run, loop->items[static_cast<std::size_t>(loop->index)]);
