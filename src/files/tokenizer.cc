@@ -24,7 +24,9 @@ constexpr TokenizerModel kModels[] = {
      .space_first = true,
      .defaults = {.bos = 1, .eos = 2, .unknown = 0, .adds_bos = true},
      .make = make_sentence_piece},
-    {.name = "gemma4", .marks_spaces = true, .defaults = {.adds_bos = true}, .make = make_character_level},
+    {.name = "gemma4", .marks_spaces = true, .defaults = {.adds_bos = true}, .make = make_line_level},
+    // BPE on characters from a tokenizer.json; no GGUF file has it.
+    {.name = "bitkerf.characters", .marks_spaces = true, .make = make_character_level},
     {.name = "bert",
      .marks_spaces = true,
      .space_first = true,
@@ -103,20 +105,20 @@ class TextTokenizer final : public Tokenizer {
       fail(Fault::usage, "the text has {} bytes, expected at most {}", text.size(), kLongestText);
     std::vector<Token> tokens;
     tokens.reserve(text.size() / 3 + 16);
-    bool after_special = true;
+    bool at_start = true;
     cutter_.cut(
         text, specials,
         [&](std::string_view plain) {
           if (normalizer_.empty()) {
-            algorithm_->encode(plain, after_special, tokens);
+            algorithm_->encode(plain, at_start, tokens);
           } else if (const std::string normalized = normalizer_.apply(plain); !normalized.empty()) {
-            algorithm_->encode(normalized, after_special, tokens);
+            algorithm_->encode(normalized, at_start, tokens);
           }
-          after_special = false;
+          at_start = false;
         },
         [&](Token token) {
           tokens.push_back(token);
-          after_special = true;
+          at_start = false;
         });
     return tokens;
   }
@@ -201,13 +203,15 @@ Begun begun_character(std::string_view text, std::size_t at) {
 }  // namespace
 
 void append_bytes(std::string_view bytes, const Vocabulary& vocabulary, Token unknown, std::vector<Token>& tokens) {
+  const std::size_t before = tokens.size();
   for (char c : bytes) {
     const Token token = vocabulary.byte_token(static_cast<std::uint8_t>(c));
-    if (token >= 0) {
-      tokens.push_back(token);
-    } else if (unknown >= 0) {
-      tokens.push_back(unknown);
+    if (token < 0) {
+      tokens.resize(before);
+      if (unknown >= 0) tokens.push_back(unknown);
+      return;
     }
+    tokens.push_back(token);
   }
 }
 

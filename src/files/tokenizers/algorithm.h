@@ -14,9 +14,9 @@ namespace bitkerf {
 class Algorithm {
  public:
   virtual ~Algorithm() = default;
-  // Appends the ids of the text. `after_special`: it starts the input or follows a special token, which is where
-  // SentencePiece puts a space in front. May be called from several threads.
-  virtual void encode(std::string_view text, bool after_special, std::vector<Token>& tokens) const = 0;
+  // Appends the ids of the text (not empty), which starts the input (`at_start`) or follows a special token. May be
+  // called from several threads.
+  virtual void encode(std::string_view text, bool at_start, std::vector<Token>& tokens) const = 0;
 };
 
 // Longest text that encode() takes: positions are 32-bit, and escaped spaces need three bytes each.
@@ -36,11 +36,12 @@ struct TokenizerModel {
 // The algorithms; each keeps a reference to the vocabulary. In tokenizers/*.cc.
 std::unique_ptr<Algorithm> make_byte_level(const Metadata&, const Vocabulary&, const SpecialTokens&);
 std::unique_ptr<Algorithm> make_character_level(const Metadata&, const Vocabulary&, const SpecialTokens&);
+std::unique_ptr<Algorithm> make_line_level(const Metadata&, const Vocabulary&, const SpecialTokens&);
 std::unique_ptr<Algorithm> make_sentence_piece(const Metadata&, const Vocabulary&, const SpecialTokens&);
 std::unique_ptr<Algorithm> make_word_piece(const Metadata&, const Vocabulary&, const SpecialTokens&);
 std::unique_ptr<Algorithm> make_unigram(const Metadata&, const Vocabulary&, const SpecialTokens&);
 
-// Appends the tokens of bytes that no piece spells: a byte token each, else the unknown token.
+// Appends the tokens of a character that no piece spells: one per byte, or the unknown token where one is missing.
 void append_bytes(std::string_view bytes, const Vocabulary& vocabulary, Token unknown, std::vector<Token>& tokens);
 
 }  // namespace bitkerf

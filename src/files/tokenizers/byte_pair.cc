@@ -69,20 +69,26 @@ void merge_and_append(std::string_view text, std::vector<Symbol>& symbols, const
   }
 }
 
+// Some vocabularies lack a few control characters. Their bytes become the unknown token, or nothing where the file
+// names a control token as the unknown one (often the end of text), which text must never become.
+Token stand_in_for_bytes(const Vocabulary& vocabulary, Token unknown) {
+  return unknown >= 0 && vocabulary.type(unknown) == TokenType::control ? -1 : unknown;
+}
+
 class ByteLevel final : public Algorithm {
  public:
   ByteLevel(const Metadata& metadata, const Vocabulary& vocabulary, const SpecialTokens& special,
             std::span<const std::string_view> patterns, bool whole_words_first)
       : vocabulary_(vocabulary),
-        unknown_(special.unknown),
+        unknown_(stand_in_for_bytes(vocabulary, special.unknown)),
         merges_(metadata, vocabulary, true),
         splitter_(patterns, metadata.where()),
         whole_words_first_(whole_words_first),
         space_first_(metadata.boolean("tokenizer.ggml.add_space_prefix", false)) {}
 
-  void encode(std::string_view text, bool after_special, std::vector<Token>& tokens) const override {
+  void encode(std::string_view text, bool, std::vector<Token>& tokens) const override {
     std::string spaced;
-    if (space_first_ && after_special && text[0] != ' ') text = spaced = std::string(" ").append(text);
+    if (space_first_ && text[0] != ' ') text = spaced = std::string(" ").append(text);
     std::vector<Piece> pieces;
     splitter_.split(text, pieces);
     PieceCache cache;
@@ -117,16 +123,17 @@ class ByteLevel final : public Algorithm {
 class CharacterLevel final : public Algorithm {
  public:
   CharacterLevel(const Metadata& metadata, const Vocabulary& vocabulary, const SpecialTokens& special,
-                 std::span<const std::string_view> patterns)
+                 std::span<const std::string_view> patterns, bool newline_runs)
       : vocabulary_(vocabulary),
         unknown_(special.unknown),
         merges_(metadata, vocabulary, false),
         splitter_(patterns, metadata.where()),
         marker_(metadata, vocabulary, false),
+        newline_runs_(newline_runs),
         whole_words_first_(metadata.boolean("bitkerf.tokenizer.ignore_merges", false)) {}
 
-  void encode(std::string_view text, bool after_special, std::vector<Token>& tokens) const override {
-    const std::string marked = marker_.mark(text, after_special);
+  void encode(std::string_view text, bool at_start, std::vector<Token>& tokens) const override {
+    const std::string marked = marker_.mark(text, at_start);
     std::vector<Piece> lines, words;
     splitter_.split(marked, lines);
     PieceCache cache;
@@ -134,9 +141,7 @@ class CharacterLevel final : public Algorithm {
     MergeMemory memory;
     for (const Piece& piece : lines) {
       const std::string_view line = std::string_view(marked).substr(piece.begin, piece.end - piece.begin);
-      // A run of newlines is one piece where there is such a token; merges of newlines cannot be written in GGUF.
-      const bool newlines = line.find_first_not_of('\n') == std::string_view::npos;
-      if (newlines || whole_words_first_) {
+      if (whole_words_first_ || (newline_runs_ && line.find_first_not_of('\n') == std::string_view::npos)) {
         if (const Token token = vocabulary_.find(line); token >= 0) {
           tokens.push_back(token);
           continue;
@@ -166,6 +171,7 @@ class CharacterLevel final : public Algorithm {
   MergeTable merges_;
   Splitter splitter_;
   SpaceMarker marker_;
+  bool newline_runs_;  // a run of newlines that is a token is not merged
   bool whole_words_first_;
 };
 
@@ -186,10 +192,15 @@ std::unique_ptr<Algorithm> make_byte_level(const Metadata& metadata, const Vocab
 
 std::unique_ptr<Algorithm> make_character_level(const Metadata& metadata, const Vocabulary& vocabulary,
                                                 const SpecialTokens& special) {
-  if (const std::vector<std::string>* patterns = metadata.texts("bitkerf.tokenizer.patterns"))
-    return std::make_unique<CharacterLevel>(metadata, vocabulary, special, views(*patterns));
+  const std::vector<std::string>* patterns = metadata.texts("bitkerf.tokenizer.patterns");
+  return std::make_unique<CharacterLevel>(metadata, vocabulary, special,
+                                          patterns ? views(*patterns) : std::vector<std::string_view>{}, false);
+}
+
+std::unique_ptr<Algorithm> make_line_level(const Metadata& metadata, const Vocabulary& vocabulary,
+                                           const SpecialTokens& special) {
   static constexpr std::string_view kLines[] = {"[^\\n]+|[\\n]+"};
-  return std::make_unique<CharacterLevel>(metadata, vocabulary, special, kLines);
+  return std::make_unique<CharacterLevel>(metadata, vocabulary, special, kLines, true);
 }
 
 }  // namespace bitkerf

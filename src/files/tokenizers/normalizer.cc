@@ -48,7 +48,7 @@ std::string lowercase(std::string_view valid) {
 }
 std::string strip_accents(std::string_view valid) {
   return each_code(valid, [](std::string& result, std::int32_t code) {
-    if (!is_nonspacing_mark(code)) utf8_append(result, code);
+    if (!is_mark(code)) utf8_append(result, code);
   });
 }
 
@@ -108,6 +108,10 @@ bool is_punctuation(std::int32_t code) {
 bool is_symbol(std::int32_t code) {
   const utf8proc_category_t category = utf8proc_category(code);
   return category >= UTF8PROC_CATEGORY_SM && category <= UTF8PROC_CATEGORY_SO;
+}
+bool is_mark(std::int32_t code) {
+  const utf8proc_category_t category = utf8proc_category(code);
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
 }
 bool is_nonspacing_mark(std::int32_t code) { return utf8proc_category(code) == UTF8PROC_CATEGORY_MN; }
 std::int32_t lowercase_of(std::int32_t code) { return utf8proc_tolower(code); }

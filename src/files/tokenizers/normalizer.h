@@ -28,6 +28,7 @@ bool is_white_space(std::int32_t code);
 bool is_control_code(std::int32_t code);    // category C
 bool is_punctuation(std::int32_t code);     // category P
 bool is_symbol(std::int32_t code);          // category S
+bool is_mark(std::int32_t code);            // category M
 bool is_nonspacing_mark(std::int32_t code); // category Mn
 std::int32_t lowercase_of(std::int32_t code);
 // Canonical decomposition of valid UTF-8.

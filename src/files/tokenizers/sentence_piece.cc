@@ -1,6 +1,8 @@
 // SentencePiece-type BPE (Llama 2, Gemma): neighbours merge when their text is a piece, best score first.
 #include <bit>
 
+#include "core/error.h"
+#include "core/printable.h"
 #include "files/tokenizers/algorithm.h"
 #include "files/tokenizers/merge.h"
 #include "files/tokenizers/piece_cache.h"
@@ -9,8 +11,18 @@
 
 namespace bitkerf {
 
+SpacePrefix::SpacePrefix(const Metadata& metadata, bool otherwise)
+    : space_first(metadata.boolean("tokenizer.ggml.add_space_prefix", otherwise)) {
+  const std::string which = metadata.text("bitkerf.tokenizer.space_prefix", "always");
+  if (which != "always" && which != "missing" && which != "first_missing")
+    fail(Fault::file, "{}: bitkerf.tokenizer.space_prefix is \"{}\", expected always, missing or first_missing",
+         metadata.where(), printable(which));
+  only_missing = which != "always";
+  only_at_start = which == "first_missing";
+}
+
 SpaceMarker::SpaceMarker(const Metadata& metadata, const Vocabulary& vocabulary, bool space_first)
-    : space_first_(metadata.boolean("tokenizer.ggml.add_space_prefix", space_first)) {
+    : prefix_(metadata, space_first) {
   for (Token token = 0; token < vocabulary.size(); token++) {
     const std::string_view text = vocabulary.text(token);
     for (std::size_t at = text.find(kSpaceMarker, 1); at < text.size(); at = text.find(kSpaceMarker, at + 1))
@@ -18,10 +30,12 @@ SpaceMarker::SpaceMarker(const Metadata& metadata, const Vocabulary& vocabulary,
   }
 }
 
-std::string SpaceMarker::mark(std::string_view text, bool after_special) const {
+std::string SpaceMarker::mark(std::string_view text, bool at_start) const {
   std::string marked;
   marked.reserve(text.size() + text.size() / 2 + kSpaceMarker.size());
-  if (space_first_ && after_special) marked += kSpaceMarker;
+  const bool there = text.starts_with(' ') || text.starts_with(kSpaceMarker);
+  if (prefix_.space_first && !(prefix_.only_missing && there) && (at_start || !prefix_.only_at_start))
+    marked += kSpaceMarker;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t space = std::min(text.find(' ', at), text.size());
     marked += text.substr(at, space - at);
@@ -57,8 +71,8 @@ class SentencePiece final : public Algorithm {
   SentencePiece(const Metadata& metadata, const Vocabulary& vocabulary, const SpecialTokens& special)
       : vocabulary_(vocabulary), unknown_(special.unknown), marker_(metadata, vocabulary, true) {}
 
-  void encode(std::string_view text, bool after_special, std::vector<Token>& tokens) const override {
-    const std::string marked = marker_.mark(text, after_special);
+  void encode(std::string_view text, bool at_start, std::vector<Token>& tokens) const override {
+    const std::string marked = marker_.mark(text, at_start);
     std::vector<Piece> parts;
     marker_.split(marked, parts);
     PieceCache cache;

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "files/tokenizers/algorithm.h"
 #include "files/tokenizers/charsmap.h"
+#include "files/tokenizers/space_marker.h"
 #include "files/tokenizers/trie.h"
 #include "files/tokenizers/utf8.h"
 
@@ -21,8 +22,9 @@ class Unigram final : public Algorithm {
       : vocabulary_(vocabulary),
         unknown_(special.unknown),
         charsmap_(metadata),
-        space_first_(metadata.boolean("tokenizer.ggml.add_space_prefix", false)),
+        prefix_(metadata, false),
         merges_spaces_(metadata.boolean("tokenizer.ggml.remove_extra_whitespaces", false)),
+        keeps_ends_(metadata.boolean("bitkerf.tokenizer.keep_space_at_ends", false)),
         falls_back_to_bytes_(metadata.boolean("bitkerf.tokenizer.byte_fallback", false)) {
     if (!vocabulary.has_scores())
       fail(Fault::file, "{}: tokenizer.ggml.scores is missing, a Unigram tokenizer needs it", metadata.where());
@@ -39,8 +41,8 @@ class Unigram final : public Algorithm {
     trie_ = Trie(std::move(entries));
   }
 
-  void encode(std::string_view raw, bool, std::vector<Token>& tokens) const override {
-    const std::string text = normalized(raw);
+  void encode(std::string_view raw, bool at_start, std::vector<Token>& tokens) const override {
+    const std::string text = normalized(raw, at_start);
     // The best cut of text[0, i) ends with `token`, which starts at `begin`.
     struct Best {
       double score = -std::numeric_limits<double>::infinity();
@@ -88,24 +90,31 @@ class Unigram final : public Algorithm {
   }
 
  private:
-  std::string normalized(std::string_view raw) const {
+  std::string normalized(std::string_view raw, bool at_start) const {
     std::string text;
     text.reserve(raw.size() + raw.size() / 2 + 3);
-    bool in_word = false, begun = false;
+    const bool space_first = prefix_.space_first && (at_start || !prefix_.only_at_start);
+    bool begun = false, space = false;  // a character was written; spaces were met since
     for (std::size_t at = 0; at < raw.size();) {
       const auto [replacement, consumed] = charsmap_.longest_at(raw, at);
       for (char c : replacement) {
         if (c == ' ') {
-          in_word = false;
+          space = true;
           if (!merges_spaces_) text += kSpaceMarker;
           continue;
         }
-        if (!in_word && (merges_spaces_ ? begun || space_first_ : space_first_ && !begun)) text += kSpaceMarker;
-        in_word = begun = true;
+        if (merges_spaces_) {
+          if (begun ? space : space_first || (space && keeps_ends_)) text += kSpaceMarker;
+        } else if (!begun && space_first && !(space && prefix_.only_missing)) {
+          text += kSpaceMarker;
+        }
+        begun = true;
+        space = false;
         text += c;
       }
       at += consumed;
     }
+    if (merges_spaces_ && keeps_ends_ && space) text += kSpaceMarker;
     return text;
   }
 
@@ -113,7 +122,10 @@ class Unigram final : public Algorithm {
   Token unknown_;
   Trie trie_;
   Charsmap charsmap_;
-  bool space_first_, merges_spaces_, falls_back_to_bytes_;
+  SpacePrefix prefix_;
+  bool merges_spaces_;         // rows of spaces count as one, and those at the ends of the text as none
+  bool keeps_ends_;            // ... as one there, too
+  bool falls_back_to_bytes_;
   double unknown_score_ = 0;
 };
 

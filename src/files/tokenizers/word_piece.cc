@@ -45,8 +45,9 @@ class WordPiece final : public Algorithm {
     };
     finish();
     const auto take = [&](std::int32_t code) {
+      if (code == '\t' || code == '\n' || code == '\r') return finish();
+      if (code == 0 || code == 0xFFFD || is_control_code(code)) return;  // U+000B, too: it does not end a word
       if (is_white_space(code)) return finish();
-      if (code == 0 || code == 0xFFFD || is_control_code(code)) return;
       if (strips_accents_ && is_nonspacing_mark(code)) return;
       if (lowercase_) code = lowercase_of(code);
       const bool alone = is_punctuation(code) || (code < 0x7F && is_symbol(code)) || is_chinese(code);
