@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "files/huggingface_tokenizer.h"
 #include "files/json.h"
 #include "files/mapped_file.h"
 #include "files/safetensors.h"
@@ -49,6 +50,7 @@ class HuggingfaceFolder final : public ModelFile {
     if (!metadata_.boolean("bitkerf.tied_output", false) && !find("output.weight"))
       fail(Fault::file, "{}: no tensor lm_head.weight, although tie_word_embeddings is false", folder);
     read_chat_template(folder, metadata_);
+    if (is_there(path_ + "/tokenizer.json")) read_huggingface_tokenizer(path_, metadata_);
   }
 
   void release(const std::byte* data, i64 bytes) const override {

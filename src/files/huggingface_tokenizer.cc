@@ -299,8 +299,8 @@ struct Translation {
     metadata.set("tokenizer.ggml.tokens", MetadataArray(std::move(texts)));
     metadata.set("tokenizer.ggml.token_type", MetadataArray(std::move(types)));
     if (tables.has_scores) metadata.set("tokenizer.ggml.scores", MetadataArray(std::move(scores)));
-    if (!strips_left.empty()) metadata.set("bitkerf.tokenizer.strips_left", MetadataArray(std::move(strips_left)));
-    if (!strips_right.empty()) metadata.set("bitkerf.tokenizer.strips_right", MetadataArray(std::move(strips_right)));
+    metadata.set("bitkerf.tokenizer.strips_left", MetadataArray(std::move(strips_left)));
+    metadata.set("bitkerf.tokenizer.strips_right", MetadataArray(std::move(strips_right)));
   }
 
   static bool is_byte_name(const std::string& text) {

@@ -73,7 +73,8 @@ TEST(HuggingFaceTokenizer, ReadsByteLevelBpe) {
 }
 
 TEST(HuggingFaceTokenizer, ReadsPatternsInOrder) {
-  const std::string digits = R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, )";
+  const std::string digits =
+      R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}, )";
   EXPECT_EQ(read(byte_level(digits + kByteLevel + "]}"))->encode("12", Specials::as_text), (Tokens{5, 6}));
   const std::string split = R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": "a"},
                                "behavior": "Isolated", "invert": false},
@@ -90,7 +91,8 @@ TEST(HuggingFaceTokenizer, PutsAPrefixSpaceAndTheTokensOfTheTemplate) {
 }
 
 TEST(HuggingFaceTokenizer, NormalizesAndTakesWholeWords) {
-  const std::string text = byte_level(kByteLevel, R"(, "normalizer": {"type": "Lowercase"})", R"("ignore_merges": true, )");
+  const std::string text =
+      byte_level(kByteLevel, R"(, "normalizer": {"type": "Lowercase"})", R"("ignore_merges": true, )");
   EXPECT_EQ(read(text)->encode("AB", Specials::as_text), (Tokens{7}));
 }
 
@@ -98,9 +100,10 @@ TEST(HuggingFaceTokenizer, ReadsCharacterBpeWithByteFallback) {
   std::string vocabulary = R"("<unk>": 0, "<s>": 1, "▁": 2, "a": 3, "b": 4, "▁a": 5, "ab": 6, "▁▁": 7)";
   for (int byte = 0; byte < 256; byte++) vocabulary += fmt::format(", \"<0x{:02X}>\": {}", byte, 8 + byte);
   const auto text = [&](const std::string& parts) {
-    return R"({"added_tokens": [{"id": 0, "content": "<unk>", "special": true}, {"id": 1, "content": "<s>", "special": true},
-               {"id": 7, "content": "▁▁", "special": false}], )" + parts +
-           R"(, "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true, "vocab": {)" +
+    return R"({"added_tokens": [{"id": 0, "content": "<unk>", "special": true},
+               {"id": 1, "content": "<s>", "special": true}, {"id": 7, "content": "▁▁", "special": false}], )" +
+           parts + R"(, "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": true, "byte_fallback": true,
+                          "vocab": {)" +
            vocabulary + R"(}, "merges": [["▁", "a"], ["a", "b"], ["▁", "▁"]]}})";
   };
   const auto gemma = read(text(R"("normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
@@ -108,8 +111,8 @@ TEST(HuggingFaceTokenizer, ReadsCharacterBpeWithByteFallback) {
   EXPECT_EQ(gemma->encode("ab a  é", Specials::as_text), (Tokens{6, 5, 7, 8 + 0xC3, 8 + 0xA9}));
   EXPECT_EQ(gemma->decode(gemma->encode("ab a  é", Specials::as_text)), "ab a  é");
   EXPECT_EQ(gemma->unknown(), 0);
-  const auto llama = read(text(R"("pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first",
-                                  "split": false})"));
+  const auto llama = read(text(
+      R"("pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false})"));
   EXPECT_EQ(llama->encode("a<s>a", Specials::as_tokens), (Tokens{5, 1, 3}));  // only at the start
   EXPECT_EQ(llama->encode(" a", Specials::as_text), (Tokens{5}));
 }
@@ -125,7 +128,8 @@ TEST(HuggingFaceTokenizer, ReadsWordPiece) {
               "max_input_chars_per_word": 9,
               "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "play": 3, "##ing": 4, "##s": 5, ".": 6, "cafe": 7}}})");
   EXPECT_EQ(tokenizer->encode_prompt("Playing plays.", Specials::as_text), (Tokens{1, 3, 4, 3, 5, 6, 2}));
-  EXPECT_EQ(tokenizer->encode("CAFÉ playx playinging", Specials::as_text), (Tokens{7, 0, 0}));  // 10 characters: too long
+  // A word of more than 9 characters is not cut.
+  EXPECT_EQ(tokenizer->encode("CAFÉ playx playinging", Specials::as_text), (Tokens{7, 0, 0}));
   EXPECT_EQ(tokenizer->decode(Tokens{3, 4, 7}), "playing cafe");
 }
 

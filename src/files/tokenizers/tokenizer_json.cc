@@ -28,7 +28,8 @@ class TableReader {
     if (event == Event::key && depth == 2 && section_ == "model") member_ = parsed.get_ref<const std::string&>();
     const bool table = section_ == "model" && depth >= 3 && (member_ == "vocab" || member_ == "merges");
     if (!table) {
-      if (++kept_ > kMostKept) fail(Fault::file, "{}: more than {} values of JSON beside the tables", where_, kMostKept);
+      if (++kept_ > kMostKept)
+        fail(Fault::file, "{}: more than {} values of JSON beside the tables", where_, kMostKept);
       return true;
     }
     if (member_ == "vocab") {
