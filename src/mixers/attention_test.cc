@@ -154,8 +154,8 @@ TEST(Attention, SameBitsOnEveryPathInAnyChunksWithAnyThreads) {
     for (Isa isa : paths())
       for (i64 chunk : {1, 7, 64, 512}) {
         for (int threads : {1, 2, 3}) {
-          // The fastest path in every combination, the others in some; three threads once, since they crowd small machines.
-          if (isa != paths().back() && (threads != 1 || chunk == 512)) continue;
+          // The fastest path in every combination, the others in two; three threads once, since they crowd small machines.
+          if (isa != paths().back() && (threads != 1 || (chunk != 7 && (chunk != 1 || isa == Isa::portable)))) continue;
           if (threads == 3 && chunk != 7) continue;
           OwnedMatrix<float> y = in_chunks(c, in, threads, isa, chunk);
           EXPECT_TRUE(same_bits(judge.view(), y.view()))
