@@ -21,6 +21,9 @@ constexpr const AttentionKernels* kKernels[] = {kAttentionPortable, kAttentionAv
 constexpr i64 kTileRows = 96;
 // Tasks per worker that even out their different sizes.
 constexpr i64 kTasksPerWorker = 4;
+// Spans of one step that get a partial each (some 400 bytes a head): 1024 are 256 k keys of one token. Beyond it work is
+// split by key-value heads only.
+constexpr i64 kMostSpans = 1024;
 // Multiply-adds that take as long as joining the team (about 1 us).
 constexpr i64 kWorthAJoin = 100000;
 
@@ -53,7 +56,9 @@ class Attention final : public Mixer {
     i64 runs() const { return static_cast<i64>(batch.runs.size()); }
   };
 
-  bool few(i64 tokens) const { return tokens * shape_.kv_heads <= kTasksPerWorker * threads_; }
+  bool few(const Batch& batch) const {
+    return batch.tokens * shape_.kv_heads <= kTasksPerWorker * threads_ && spans_of(batch) <= kMostSpans;
+  }
   i64 tile_tokens(i64 batch_tokens) const;
   i64 worker_floats(i64 rows) const { return attention_scratch(rows, shape_.head_dim, value_cols_); }
   // Spans that a token at this position looks at: [first, last).
@@ -61,6 +66,7 @@ class Attention final : public Mixer {
     return shape_.window > 0 ? std::max<i64>(0, position + 1 - shape_.window) / kSpanKeys : 0;
   }
   i64 last_span(i64 position) const { return position / kSpanKeys + 1; }
+  i64 spans_of(const Batch& batch) const;
   i64 most_spans(i64 max_tokens) const;
   // Multiply-adds of a run.
   i64 work(const Run& run) const;
@@ -82,6 +88,13 @@ i64 Attention::tile_tokens(i64 batch_tokens) const {
   return std::clamp<i64>(fair, 1, std::max<i64>(1, kTileRows / group_));
 }
 
+i64 Attention::spans_of(const Batch& batch) const {
+  i64 spans = 0;
+  for (const Run& r : batch.runs)
+    for (i64 p = r.position; p < r.position + r.tokens; p++) spans += last_span(p) - first_span(p);
+  return spans;
+}
+
 i64 Attention::most_spans(i64 max_tokens) const {
   i64 all = ceil_div(max_tokens, kSpanKeys);
   return shape_.window > 0 ? std::min(all, shape_.window / kSpanKeys + 2) : all;
@@ -100,7 +113,7 @@ i64 Attention::scratch(i64 tokens, i64 max_tokens) const {
              Arena::bytes_of<i64>(tokens + 1);
   // Fewer tokens than asked for may go the other way.
   i64 most_few = std::min(tokens, kTasksPerWorker * threads_ / shape_.kv_heads);
-  i64 partials = most_few * shape_.heads * most_spans(max_tokens);
+  i64 partials = std::min(most_few * most_spans(max_tokens), kMostSpans) * shape_.heads;
   i64 few = Arena::bytes_of<float>(threads_ * worker_floats(group_)) +
             Arena::bytes_of<float>(partials * partial_floats(1, value_cols_));
   return std::max(many, few);
@@ -158,9 +171,7 @@ void Attention::store(const Step& step) const {
 }
 
 void Attention::mix_few(const Step& step, bool alone) const {
-  i64 spans = 0;
-  for (const Run& r : step.batch.runs)
-    for (i64 p = r.position; p < r.position + r.tokens; p++) spans += last_span(p) - first_span(p);
+  i64 spans = spans_of(step.batch);
   // Query heads of a group part ways when there are fewer tasks than workers could use; keys are then read twice.
   i64 parts = 1;
   if (!alone) parts = std::min(group_, ceil_div<i64>(kTasksPerWorker / 2 * threads_, spans * shape_.kv_heads));
@@ -257,7 +268,7 @@ void Attention::mix(Matrix<const float> q, Matrix<const float> k, Matrix<const f
   store(step);
   Arena::Scope scope(context.arena);
   bool alone = multiply_adds < kWorthAJoin || context.threads.count() == 1;
-  if (few(batch.tokens)) mix_few(step, alone);
+  if (few(batch)) mix_few(step, alone);
   else mix_many(step, alone);
   for (i64 i = 0; i < step.runs(); i++)
     static_cast<AttentionState&>(*states[static_cast<std::size_t>(i)]).grow(step.run(i).tokens);
