@@ -18,9 +18,9 @@ enum class Finish { end_of_text, limit, stop_string, context_full, interrupted }
 
 struct GenerateOptions {
   i64 limit = -1;                            // tokens at most; -1: as many as the context holds
-  std::vector<std::string> stops;            // text ends before the first of these
+  std::vector<std::string> stops = {};        // text ends before the first of these
   bool ignore_end = false;                   // an end-of-text token is a token like others
-  SamplerOptions sampler;
+  SamplerOptions sampler = {};
   const std::atomic<bool>* stop = nullptr;   // set (by a signal, another thread) to stop after the token in progress
 };
 

@@ -1,0 +1,72 @@
+// What the comparisons with other programs need from the engine and no verb of the command line gives.
+//   bitkerf_probe greedy MODEL FORM CACHE N  < prompts, each ended by a NUL byte
+//     > a line each: ids of the prompt " : " ids written
+//   bitkerf_probe logits MODEL FORM CACHE  < a line of ids per text
+//     > float32 logits after every token (binary)
+// FORM "-" is the fastest of each matrix; CACHE is f16 or f32.
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <sstream>
+#include <string>
+
+#include "core/error.h"
+#include "engine/generate.h"
+
+namespace bitkerf {
+namespace {
+
+EngineOptions options_of(const std::string& form, const std::string& cache) {
+  EngineOptions options;
+  options.model = {.cache = cache == "f32" ? CacheType::f32 : CacheType::f16, .form = form == "-" ? "" : form};
+  return options;
+}
+
+void greedy(const std::string& model, const EngineOptions& engine_options, i64 count) {
+  Engine engine(model, engine_options);
+  const Tokenizer& tokenizer = engine.tokenizer();
+  Session session(engine);
+  for (std::string prompt; std::getline(std::cin, prompt, '\0');) {
+    std::vector<Token> ids = tokenizer.encode(prompt, Specials::as_tokens);
+    if (tokenizer.adds_bos() && (ids.empty() || ids[0] != tokenizer.bos())) ids.insert(ids.begin(), tokenizer.bos());
+    session.rollback(0);
+    GenerateOptions options;
+    options.limit = count;
+    options.ignore_end = true;
+    options.sampler.temperature = 0;
+    Generated generated = generate(engine, session, ids, options);
+    fmt::print("{} : {}\n", fmt::join(ids, " "), fmt::join(generated.tokens, " "));
+  }
+}
+
+void logits(const std::string& model, const EngineOptions& options) {
+  Engine engine(model, options);
+  Session session(engine);
+  for (std::string line; std::getline(std::cin, line);) {
+    std::vector<Token> ids;
+    std::istringstream in(line);
+    for (Token id; in >> id;) ids.push_back(id);
+    session.rollback(0);
+    session.feed_all(ids, 0, [&](i64, std::span<const float> row) { std::fwrite(row.data(), sizeof(float), row.size(), stdout); });
+  }
+}
+
+int probe(std::span<char*> arguments) {
+  std::string what = arguments.size() > 1 ? arguments[1] : "";
+  if (what == "greedy" && arguments.size() == 6) greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
+  else if (what == "logits" && arguments.size() == 5) logits(arguments[2], options_of(arguments[3], arguments[4]));
+  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE\n"), 2;
+  return 0;
+}
+
+}  // namespace
+}  // namespace bitkerf
+
+int main(int count, char** arguments) {
+  try {
+    return bitkerf::probe({arguments, static_cast<std::size_t>(count)});
+  } catch (const bitkerf::Error& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return row_of(error.fault()).exit_code;
+  }
+}
