@@ -15,7 +15,7 @@ namespace {
 constexpr IsaRow kIsas[] = {
     {Isa::portable, "portable", "nothing"},
     {Isa::avx2, "avx2", "AVX2, FMA, F16C"},
-    {Isa::avx512, "avx512", "AVX-512 F, BW, VL, DQ, VNNI, VBMI"},
+    {Isa::avx512, "avx512", "AVX-512 F, BW, VL, DQ, VNNI, VBMI, VPOPCNTDQ, and GFNI (Ice Lake, Zen 4 and later)"},
 };
 
 struct Feature {
@@ -92,7 +92,7 @@ bool runs(Isa isa) {
   if (isa == Isa::portable) return true;
   if (isa == Isa::avx2) return avx2;
   return avx2 && has("avx512f") && has("avx512bw") && has("avx512vl") && has("avx512dq") && has("avx512vnni") &&
-         has("avx512vbmi");
+         has("avx512vbmi") && has("avx512vpopcntdq") && has("gfni");
 }
 
 Isa chosen_isa() {

@@ -2,10 +2,15 @@
 namespace bitkerf {
 namespace {
 
-inline void encode_rows(const float* data, i64 stride, i64 first, i64 last, const Int8Rows& out) {
+inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 last, const Int8Rows& out) {
   for (i64 t = first; t < last; t++) {
     for (i64 g = 0; g < out.groups; g++) {
       const float* x = data + t * stride + 32 * g;
+      float tail[32];
+      if (32 * (g + 1) > cols) {
+        for (i64 i = 0; i < 32; i++) tail[i] = 32 * g + i < cols ? x[i] : 0.0f;
+        x = tail;
+      }
       std::int8_t* q = out.q + t * out.cols + 32 * g;
       float top = Lanes::top(x);
       float scale = top / 127.0f;

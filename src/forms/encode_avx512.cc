@@ -7,7 +7,7 @@
 namespace bitkerf {
 
 void encode_int8_avx512(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept {
-  encode_rows(x.data, x.stride, first, last, out);
+  encode_rows(x.data, x.cols, x.stride, first, last, out);
 }
 
 }  // namespace bitkerf

@@ -9,6 +9,7 @@ namespace {
 constexpr EncodeInt8 kEncodeInt8[] = {encode_int8_portable, encode_int8_avx2, encode_int8_avx512};  // by Isa
 
 i64 int8_bytes(i64 tokens, i64 cols) {
+  cols = round_up<i64>(cols, 32);
   i64 groups = cols / 32;
   // head, q, then scale + minus_sum + scaled_sum per group and the last two again per half group
   return round_up<i64>(sizeof(Int8Rows), 64) + round_up<i64>(tokens * cols, 64) +
@@ -16,7 +17,7 @@ i64 int8_bytes(i64 tokens, i64 cols) {
 }
 
 void prepare_int8(void* memory, i64 tokens, i64 cols) noexcept {
-  CHECK_EQ(cols % 32, 0);
+  cols = round_up<i64>(cols, 32);
   auto* p = static_cast<std::byte*>(memory);
   auto take = [&](i64 bytes) {
     std::byte* at = p;
@@ -41,8 +42,8 @@ void encode_int8(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memo
 
 }  // namespace
 
-const Encoding kFloatInput = {"f32", [](i64, i64) -> i64 { return 0; }, [](void*, i64, i64) noexcept {},
+const Encoding kFloatInput = {"f32", 1, [](i64, i64) -> i64 { return 0; }, [](void*, i64, i64) noexcept {},
                               [](Isa, Matrix<const float>, i64, i64, void*) noexcept {}};
-const Encoding kInt8Input = {"int8.g32", int8_bytes, prepare_int8, encode_int8};
+const Encoding kInt8Input = {"int8.g32", 32, int8_bytes, prepare_int8, encode_int8};
 
 }  // namespace bitkerf

@@ -11,6 +11,7 @@ namespace bitkerf {
 
 struct Encoding {
   std::string_view name;
+  i64 pad;  // columns are padded with zeros to a multiple of this
   i64 (*bytes)(i64 tokens, i64 cols);  // of the encoded input; 0: kernels read the floats themselves
   // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
   void (*prepare)(void* memory, i64 tokens, i64 cols) noexcept;
@@ -21,7 +22,7 @@ struct Encoding {
 // Floats as they are: the pointer handed to kernels is a Matrix<const float>*.
 extern const Encoding kFloatInput;
 // int8 with one float scale per 32 columns: x ~ scale * q, q = round to nearest even of x * 127 / max|x|, the rule of
-// llama.cpp's Q8_0 blocks. cols: a multiple of 32.
+// llama.cpp's Q8_0 blocks.
 extern const Encoding kInt8Input;
 
 // The head of an int8 input's memory: where its parts lie. Arrays are (tokens, columns or groups), row-major.
@@ -33,7 +34,7 @@ struct Int8Rows {
   float* scaled_sum;         // (tokens, cols / 32): scale * sum of q, the factor of a group's minimum
   std::int32_t* minus_sum16; // the same per 16 columns
   float* scaled_sum16;
-  i64 cols, groups;          // groups of 32 per token
+  i64 cols, groups;          // padded columns; groups of 32 per token
 };
 // The encoders of each instruction set (encode_*.cc): rows [first, last).
 using EncodeInt8 = void (*)(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;

@@ -76,7 +76,7 @@ std::vector<Case> cases() {
   for (const FormRow& form : forms())
     for (const StoredType& type : stored_types())
       if (type.name[0] != 'I' || type.name[1] == 'Q')  // I8 ... I64 are no weights
-        if (form.holds(type) && type.name != "F64") list.push_back({&form, &type});
+        if (form.holds_stored && form.holds_stored(type) && type.name != "F64") list.push_back({&form, &type});
   return list;
 }
 

@@ -114,6 +114,31 @@ struct Lanes {
     h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
   }
+
+  // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant
+  // first; see bit_planes/planes.h. Codes are shifted left by kShift. Without GFNI, a bit at a time: bit c of every
+  // 32-bit row word moves to the top of a byte by a shift.
+  template <int kBits, int kShift>
+  static void expand(const std::uint8_t* planes, std::int64_t stride, B* codes) {
+    for (int s = 0; s < 8; s++) codes[s] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int p = 0; p < kBits; p++) {
+      B plane = bytes(planes + p * stride);
+      __m256i bit = _mm256_set1_epi8(static_cast<char>(1 << (kBits - 1 - p + kShift)));
+      for (int s = 0; s < 8; s++) {
+        // Byte s / 2 of each row four times, then its bits 4 (s % 2) + 0..3.
+        __m256i pick = _mm256_add_epi8(_mm256_setr_epi64x(0x0404040400000000, 0x0c0c0c0c08080808, 0x0404040400000000, 0x0c0c0c0c08080808),
+                                       _mm256_set1_epi8(static_cast<char>(s / 2)));
+        __m256i one = _mm256_set1_epi32(s % 2 ? static_cast<int>(0x80402010u) : 0x08040201);
+        __m256i* halves[2] = {&codes[s].a, &codes[s].b};
+        __m256i words[2] = {plane.a, plane.b};
+        for (int h = 0; h < 2; h++) {
+          __m256i spread_bytes = _mm256_shuffle_epi8(words[h], pick);
+          __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(spread_bytes, one), one);
+          *halves[h] = _mm256_or_si256(*halves[h], _mm256_and_si256(set, bit));
+        }
+      }
+    }
+  }
 };
 
 }  // namespace

@@ -73,6 +73,49 @@ struct Lanes {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(v));
     return _mm512_reduce_add_epi32(v);
   }
+
+  // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant
+  // first; see bit_planes/planes.h. Codes are shifted left by kShift.
+  // For 8 rows and 8 columns, VPERMI2B gathers a byte of each plane into the row's 64-bit lane, two planes at a time,
+  // and GF2P8AFFINEQB with the lane as its matrix transposes the 8x8 bits: bit j of lane byte 7 - i becomes bit i of
+  // byte j. VPERMI2D then splits the lanes of both row halves into the steps of four columns.
+  template <int kBits, int kShift>
+  static void expand(const std::uint8_t* planes, std::int64_t stride, B* codes) {
+    constexpr int kFirst = 8 - kBits - kShift;  // lane byte of plane 0
+    static_assert(kFirst >= 0);
+    // Byte position in a plane of row 8h + lane, byte b: 4 (8h + lane) + b. Odd lane bytes of a pair come from the
+    // second source (index + 64) when kFirst is even, and the other way round.
+    const __m512i lane = _mm512_set_epi64(28, 24, 20, 16, 12, 8, 4, 0);
+    const __m512i rows = _mm512_shuffle_epi8(lane, _mm512_broadcast_i32x4(_mm_set_epi64x(0x0808080808080808, 0)));
+    const __m512i base = _mm512_add_epi8(rows, _mm512_set1_epi16(kFirst % 2 == 0 ? 0x4000 : 0x0040));
+    const __m512i unit = _mm512_set1_epi64(static_cast<long long>(0x8040201008040201u));
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __m512i p[kBits + 1];
+#pragma GCC unroll 8
+    for (int i = 0; i < kBits; i++) p[i] = _mm512_loadu_si512(planes + i * stride);
+    p[kBits] = p[kBits - 1];
+#pragma GCC unroll 4
+    for (int b = 0; b < 4; b++) {
+      __m512i half[2];
+#pragma GCC unroll 2
+      for (int h = 0; h < 2; h++) {
+        __m512i index = _mm512_add_epi8(base, _mm512_set1_epi8(static_cast<char>(32 * h + b)));
+        __m512i matrix = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int i = 0; i < kBits; i += 2) {
+          int at = kFirst + i;
+          unsigned long long bytes = i + 1 < kBits ? 3ull << at : 1ull << at;
+          __mmask64 mask = (bytes & 0xff) * 0x0101010101010101ull;
+          __m512i pair = _mm512_maskz_permutex2var_epi8(mask, p[i], index, p[i + 1]);
+          matrix = i == 0 ? pair : _mm512_or_si512(matrix, pair);
+        }
+        half[h] = _mm512_gf2p8affine_epi64_epi8(unit, matrix, 0);
+      }
+      codes[2 * b] = _mm512_permutex2var_epi32(half[0], even, half[1]);
+      codes[2 * b + 1] = _mm512_permutex2var_epi32(half[0], odd, half[1]);
+    }
+  }
 };
 
 }  // namespace

@@ -81,6 +81,18 @@ struct Lanes {
     }
     return sum;
   }
+
+  // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant
+  // first; see bit_planes/planes.h. Codes are shifted left by kShift.
+  template <int kBits, int kShift>
+  static void expand(const std::uint8_t* planes, std::int64_t stride, B* codes) {
+    for (int row = 0; row < 16; row++)
+      for (int c = 0; c < 32; c++) {
+        int code = 0;
+        for (int p = 0; p < kBits; p++) code = 2 * code + (planes[p * stride + 4 * row + c / 8] >> (c % 8) & 1);
+        codes[c / 4].v[4 * row + c % 4] = static_cast<std::uint8_t>(code << kShift);
+      }
+  }
 };
 
 }  // namespace

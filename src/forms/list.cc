@@ -4,18 +4,24 @@
 
 #include "core/error.h"
 #include "forms/as_stored/form.h"
+#include "forms/bit_planes/form.h"
 #include "forms/dense/form.h"
 
 namespace bitkerf {
 namespace {
 
-bool holds_all(const StoredType&) { return true; }
+bool any_type(const StoredType&) { return true; }
+bool any_format(const NumberFormat&) { return true; }
 
-// In order of preference: the first that holds a type is taken unless one is forced.
+// In order of preference: the first that holds a type or format is taken unless one is forced.
 constexpr FormRow kForms[] = {
-    {"as_stored", "a file's blocks in panels of 32 rows, multiplied with int8 activations", as_stored_holds, make_as_stored},
-    {"stored_float", "a file's blocks, expanded to floats a tile at a time", holds_all, make_stored_float},
-    {"dense", "float32; the judge of all others", holds_all, make_dense},
+    {"as_stored", "a file's blocks in panels of 32 rows, multiplied with int8 activations", as_stored_holds,
+     make_as_stored, nullptr, nullptr, nullptr},
+    {"bit_planes", "a plane per bit, most significant first, so that any number of top planes can be read", nullptr,
+     nullptr, bit_planes_hold, pack_bit_planes, open_bit_planes},
+    {"stored_float", "a file's blocks, expanded to floats a tile at a time", any_type, make_stored_float, nullptr,
+     nullptr, nullptr},
+    {"dense", "float32; the judge of all others", any_type, make_dense, any_format, pack_dense, nullptr},
 };
 
 }  // namespace
@@ -36,10 +42,10 @@ std::unique_ptr<Linear> make_linear(const StoredMatrix& matrix, std::string_view
   if (!forced.empty()) {
     const FormRow& row = form(forced);
     // A forced form that cannot hold a type (a small F32 matrix among quantized ones) leaves that one to the table.
-    if (row.holds(*matrix.type)) return row.make(matrix, threads);
+    if (row.holds_stored && row.holds_stored(*matrix.type)) return row.make(matrix, threads);
   }
   for (const FormRow& row : kForms)
-    if (row.holds(*matrix.type)) return row.make(matrix, threads);
+    if (row.holds_stored && row.holds_stored(*matrix.type)) return row.make(matrix, threads);
   CHECK(false);
 }
 

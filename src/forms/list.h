@@ -7,7 +7,8 @@
 #include <string_view>
 
 #include "formats/stored.h"
-#include "forms/linear.h"
+#include "formats/number_format.h"
+#include "forms/packed.h"
 
 namespace bitkerf {
 
@@ -18,12 +19,25 @@ struct StoredMatrix {
   Shape shape;
 };
 
+// A packed matrix as it lies in a file of ours.
+struct PackedMatrix {
+  NumberFormat format;
+  Shape shape;
+  float tensor_scale;
+  std::span<const std::byte> bytes;  // 64-byte aligned, outlives the Linear
+};
+
+// A form takes blocks of a GGUF file, or codes that a quantizer made, or both; what it does not take is nullptr.
 struct FormRow {
   std::string_view name;
   std::string_view about;
-  bool (*holds)(const StoredType& type);
-  // Packs a copy; `matrix.data` is not needed afterwards.
+  // Packs a copy; the matrix is not needed afterwards.
+  bool (*holds_stored)(const StoredType& type);
   std::unique_ptr<Linear> (*make)(const StoredMatrix& matrix, Threads& threads);
+  bool (*holds_format)(const NumberFormat& format);
+  std::unique_ptr<PackedLinear> (*pack)(const Quantized& quantized, Threads& threads);
+  // A matrix that lies packed in a mapped file: what packed_bytes() of pack() gave. read_bits: of the planes (0: all).
+  std::unique_ptr<PackedLinear> (*open)(const PackedMatrix& matrix, int read_bits);
 };
 std::span<const FormRow> forms();
 const FormRow& form(std::string_view name);  // unknown names answer with the known ones (Fault::usage)

@@ -32,19 +32,19 @@ void one_token(const Job& job, i64 first, i64 last) {
     i64 rows = rows_of(job, p);
     float edge[kPanelRows];
     float* y = job.y.row(0) + p * kPanelRows;
-    job.kernels->one(job.linear->panel(p), job.linear->shape().cols, job.input, 1, 0, rows == kPanelRows ? y : edge);
+    job.kernels->one(job.linear->kernel_data(), job.linear->panel(p), job.linear->shape().cols, job.input, 1, 0, rows == kPanelRows ? y : edge);
     if (rows < kPanelRows) std::copy_n(edge, rows, y);
   }
 }
 
 void many_tokens(const Job& job, i64 first, i64 last, void* scratch) {
   const PanelKernels& kernels = *job.kernels;
-  i64 cols = job.linear->shape().cols, tokens = job.y.rows;
+  i64 tokens = job.y.rows, cols = round_up(job.linear->shape().cols, kernels.encoding->pad);
   // Columns outermost: the activations of one pass (tokens x 1024 bytes) stay in L2 while all panels go by.
   for (i64 col = 0; col < cols; col += kPassCols) {
     i64 count = std::min(kPassCols, cols - col);
     for (i64 p = first; p < last; p++) {
-      const void* tile = kernels.unpack(job.linear->panel(p), cols, col, count, scratch);
+      const void* tile = kernels.unpack(job.linear->kernel_data(), job.linear->panel(p), cols, col, count, scratch);
       i64 rows = rows_of(job, p);
       for (i64 t = 0; t < tokens;) {
         i64 n = std::min<i64>(kernels.max_tokens, tokens - t);
@@ -64,7 +64,7 @@ void many_tokens(const Job& job, i64 first, i64 last, void* scratch) {
 }
 
 i64 tile_scratch(const PanelKernels& kernels, i64 cols) {
-  return round_up<i64>(kernels.tile_bytes(std::min(cols, kPassCols)), 64);
+  return round_up<i64>(kernels.tile_bytes(std::min(round_up(cols, kernels.encoding->pad), kPassCols)), 64);
 }
 
 }  // namespace

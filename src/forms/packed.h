@@ -3,6 +3,8 @@
 // so that outputs lie in lanes and no kernel needs a horizontal sum.
 #pragma once
 
+#include <span>
+
 #include "core/buffer.h"
 #include "forms/encoding.h"
 #include "forms/linear.h"
@@ -16,13 +18,13 @@ inline constexpr i64 kPassCols = 1024;
 inline constexpr int kMaxTokens = 8;  // of a tile kernel, over all instruction sets
 
 // Kernels of one form, format and instruction set. They know no threads, edges, errors or models.
-// `input` is what `encoding` made of all `tokens` rows of x.
+// `input` is what `encoding` made of all `tokens` rows of x; `self` is the matrix's kernel_data().
 struct PanelKernels {
   const Encoding* encoding;
   // y[0..32) = panel . x[token], streaming the panel once.
-  void (*one)(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept;
+  void (*one)(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept;
   // Columns [first, first + count) of a panel in the form that `tile` reads, in `scratch` or where they lie.
-  const void* (*unpack)(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept;
+  const void* (*unpack)(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept;
   i64 (*tile_bytes)(i64 count);  // of scratch
   // Entry n: for n tokens [token, token + n), y rows of 32 floats; adds to y unless first == 0.
   // The float operations per output are those of `one`, in the same order.
@@ -35,23 +37,31 @@ struct PanelKernels {
 class PackedLinear : public Linear {
  public:
   virtual const PanelKernels& kernels(Isa isa) const = 0;
+  virtual const void* kernel_data() const { return nullptr; }  // what kernels need to know besides the panel
   i64 panels() const { return ceil_div(shape_.rows, kPanelRows); }
-  const std::byte* panel(i64 i) const { return data_.data() + i * panel_bytes_; }
+  const std::byte* panel(i64 i) const { return bytes_ + i * panel_bytes_; }
+  // All panels, as a file keeps them.
+  std::span<const std::byte> packed_bytes() const { return {bytes_, static_cast<std::size_t>(panels() * panel_bytes_)}; }
 
   Shape shape() const final { return shape_; }
-  i64 bytes() const final { return data_.size(); }
+  i64 bytes() const final { return panels() * panel_bytes_; }
   void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept final;
   i64 scratch(i64 tokens) const final;
 
  protected:
   PackedLinear(Shape shape, i64 panel_bytes)
-      : shape_(shape), panel_bytes_(panel_bytes), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false) {}
-  std::byte* panel(i64 i) { return data_.data() + i * panel_bytes_; }
+      : shape_(shape), panel_bytes_(panel_bytes), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false),
+        bytes_(data_.data()) {}
+  // Panels that lie elsewhere (a mapped file) and outlive this; 64-byte aligned.
+  PackedLinear(Shape shape, i64 panel_bytes, const std::byte* bytes)
+      : shape_(shape), panel_bytes_(panel_bytes), bytes_(bytes) {}
+  std::byte* writable_panel(i64 i) { return data_.data() + i * panel_bytes_; }
 
  private:
   Shape shape_;
   i64 panel_bytes_;
   Buffer<std::byte> data_;
+  const std::byte* bytes_;
 };
 
 }  // namespace bitkerf

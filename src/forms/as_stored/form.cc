@@ -72,16 +72,16 @@ class AsStored final : public PackedLinear {
 
   void expand(i64 first, Matrix<float> out) const noexcept override {
     constexpr i64 kChunk = 256;
-    alignas(64) u8 tile[kChunk * kPanelRows + kChunk / 16 * kPanelRows * 2 * 4];
+    alignas(64) u8 tile[64 + kChunk * kPanelRows + kChunk / 16 * kPanelRows * 2 * 4];
     for (i64 i = 0; i < out.rows; i++) {
       i64 row = (first + i) % kPanelRows;
       for (i64 col = 0; col < out.cols; col += kChunk) {
         i64 count = std::min(kChunk, out.cols - col);
-        kernels(isa_).unpack(PackedLinear::panel((first + i) / kPanelRows), out.cols, col, count, tile);
-        const auto* d = reinterpret_cast<const float*>(tile + count * kPanelRows);
+        kernels(isa_).unpack(nullptr, panel((first + i) / kPanelRows), out.cols, col, count, tile);
+        const auto* d = reinterpret_cast<const float*>(tile + 64 + count * kPanelRows);
         const float* m = d + count / codec_.group * kPanelRows;
         for (i64 c = 0; c < count; c++) {
-          int level = tile[c / 4 * 128 + row * 4 + c % 4] - codec_.offset;
+          int level = tile[64 + c / 4 * 128 + row * 4 + c % 4] - codec_.offset;
           i64 at = c / codec_.group * kPanelRows + row;
           float product = d[at] * static_cast<float>(level);
           out(i, col + c) = codec_.has_minimum() ? product + m[at] : product;
@@ -94,7 +94,7 @@ class AsStored final : public PackedLinear {
   // Rows behind the last one of the matrix are zero: their scales make every product 0.
   void pack_panel(const StoredMatrix& matrix, i64 p) {
     i64 blocks = matrix.shape.cols / codec_.block, row_bytes = matrix.type->bytes(matrix.shape.cols);
-    auto* out = reinterpret_cast<u8*>(panel(p));
+    auto* out = reinterpret_cast<u8*>(writable_panel(p));
     std::memset(out, 0, static_cast<std::size_t>(codec_.panel_bytes(matrix.shape.cols)));
     i64 rows = std::min(kPanelRows, matrix.shape.rows - p * kPanelRows);
     for (i64 b = 0; b < blocks; b++) {

@@ -2,11 +2,6 @@
 namespace bitkerf {
 namespace {
 
-using u8 = std::uint8_t;
-using F = Lanes::F;
-using I = Lanes::I;
-using B = Lanes::B;
-
 inline const std::uint16_t* halves(const u8* p) { return reinterpret_cast<const std::uint16_t*>(p); }
 
 // Codes of step s (columns 4s..4s+3 of the 32 at p), unsigned bytes.
@@ -86,17 +81,9 @@ template <Codec C>
   }
 }
 
-// One group's contribution; the same three operations, in this order, in every kernel below.
-template <bool kMinimum>
-[[gnu::always_inline]] inline F add_group(F y, I dot, F d, F m, float scale, float scaled_sum) {
-  y = Lanes::fma(Lanes::to_float(dot), Lanes::mul(d, Lanes::all(scale)), y);
-  if constexpr (kMinimum) y = Lanes::fma(m, Lanes::all(scaled_sum), y);
-  return y;
-}
-
 // Decode: the panel streams by once, codes go from the file's bits to the dot product in registers.
 template <Codec C>
-void one(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   const Int8Rows x = *static_cast<const Int8Rows*>(input);
   const std::int8_t* q = x.q + token * cols;
   const float* scale = x.scale + token * x.groups;
@@ -128,19 +115,16 @@ void one(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 to
   Lanes::store(y + 16, sum[1]);
 }
 
-// Prefill: 32 rows x `count` columns as [step][32 rows x 4] unsigned bytes, then d and m as [group][32] floats.
-constexpr i64 tile_codes(i64 count) { return count * 32; }
-
 template <Codec C>
 i64 tile_bytes(i64 count) {
   return tile_codes(count) + count / C.group * 32 * 4 * (C.has_minimum() ? 2 : 1);
 }
 
 template <Codec C>
-const void* unpack(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
+const void* unpack(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   constexpr int kGroups32 = C.block / 32, kPer32 = 32 / C.group;
-  u8* out = static_cast<u8*>(scratch);
-  float* d = reinterpret_cast<float*>(out + tile_codes(count));
+  u8* out = start_tile(scratch, C.offset);
+  float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + tile_codes(count));
   float* m = d + count / C.group * 32;
   const u8* p = reinterpret_cast<const u8*>(panel) + first / C.block * 2 * C.half_bytes();
   for (i64 block = 0; block < count / C.block; block++) {
@@ -165,80 +149,11 @@ const void* unpack(const std::byte* panel, i64 cols, i64 first, i64 count, void*
   return scratch;
 }
 
-// kTokens tokens x 32 rows; sums stay in registers over all `count` columns. Loads per 12 dot products: 2 of codes and
-// 6 broadcasts of activations.
-template <int kTokens, int kGroup, bool kMinimum, int kLevelBits>
-void tile(const void* data, int offset, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token,
-          float* y, i64 y_stride) noexcept {
-  const Int8Rows x = *static_cast<const Int8Rows*>(input);
-  constexpr int kPer32 = 32 / kGroup;
-  const u8* c = static_cast<const u8*>(data);
-  const float* d = reinterpret_cast<const float*>(c + tile_codes(count));
-  const float* m = d + count / kGroup * 32;
-  const std::int8_t* q = x.q + token * cols + first;
-  i64 at = token * x.groups + first / 32;
-  const float* scale = x.scale + at;
-  const float* scaled_sum = kPer32 == 2 ? x.scaled_sum16 + 2 * at : x.scaled_sum + at;
-  const std::int32_t* minus_sum = kPer32 == 2 ? x.minus_sum16 + 2 * at : x.minus_sum + at;
-  const i64 groups = x.groups, parts = groups * kPer32;
-
-  F sum[kTokens][2];
-#pragma GCC unroll Lanes::kUnroll
-  for (int t = 0; t < kTokens; t++)
-#pragma GCC unroll Lanes::kUnroll
-    for (int h = 0; h < 2; h++) sum[t][h] = first == 0 ? Lanes::zero() : Lanes::load(y + t * y_stride + 16 * h);
-  for (i64 g = 0; g < count / 32; g++, q += 32) {
-#pragma GCC unroll Lanes::kUnroll
-    for (int part = 0; part < kPer32; part++) {
-      I dot[kTokens][2];
-#pragma GCC unroll Lanes::kUnroll
-      for (int t = 0; t < kTokens; t++)
-        dot[t][0] = dot[t][1] = Lanes::all_int(minus_sum[t * parts + g * kPer32 + part] * offset);
-#pragma GCC unroll Lanes::kUnroll
-      for (int s = 0; s < kGroup / 4; s++, c += 128) {
-        B w0 = Lanes::bytes(c), w1 = Lanes::bytes(c + 64);
-#pragma GCC unroll Lanes::kUnroll
-        for (int t = 0; t < kTokens; t++) {
-          const std::int8_t* v = q + t * cols + part * kGroup + 4 * s;
-          dot[t][0] = Lanes::template dot<kLevelBits>(dot[t][0], w0, v);
-          dot[t][1] = Lanes::template dot<kLevelBits>(dot[t][1], w1, v);
-        }
-      }
-#pragma GCC unroll Lanes::kUnroll
-      for (int t = 0; t < kTokens; t++) {
-        float s = scale[t * groups + g];
-        float ss = kMinimum ? scaled_sum[t * parts + g * kPer32 + part] : 0;
-        sum[t][0] = add_group<kMinimum>(sum[t][0], dot[t][0], Lanes::load(d), kMinimum ? Lanes::load(m) : Lanes::zero(), s, ss);
-        sum[t][1] = add_group<kMinimum>(sum[t][1], dot[t][1], Lanes::load(d + 16),
-                                        kMinimum ? Lanes::load(m + 16) : Lanes::zero(), s, ss);
-      }
-      d += 32;
-      m += 32;
-    }
-  }
-#pragma GCC unroll Lanes::kUnroll
-  for (int t = 0; t < kTokens; t++)
-#pragma GCC unroll Lanes::kUnroll
-    for (int h = 0; h < 2; h++) Lanes::store(y + t * y_stride + 16 * h, sum[t][h]);
-}
-
-template <Codec C, int kTokens>
-void tile_of(const void* data, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token, float* y,
-             i64 y_stride) noexcept {
-  // Only 7 and 8 bits need the wide product of machines without VNNI; few instances keep the program small.
-  tile<kTokens, C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7)>(data, C.offset, cols, first, count, input,
-                                                                        tokens, token, y, y_stride);
-}
-
 template <Codec C>
 constexpr PanelKernels kernels_of() {
   PanelKernels kernels{&kInt8Input, one<C>, unpack<C>, tile_bytes<C>, {}, Lanes::kTokens};
-  kernels.tile[1] = tile_of<C, 1>;
-  if constexpr (Lanes::kTokens >= 2) kernels.tile[2] = tile_of<C, 2>;
-  if constexpr (Lanes::kTokens >= 3) kernels.tile[3] = tile_of<C, 3>;
-  if constexpr (Lanes::kTokens >= 4) kernels.tile[4] = tile_of<C, 4>;
-  if constexpr (Lanes::kTokens >= 5) kernels.tile[5] = tile_of<C, 5>;
-  if constexpr (Lanes::kTokens >= 6) kernels.tile[6] = tile_of<C, 6>;
+  // Only 7 and 8 bits need the wide product of machines without VNNI; few instances keep the program small.
+  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7)>(kernels);
   return kernels;
 }
 

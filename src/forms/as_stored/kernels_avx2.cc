@@ -3,6 +3,7 @@
 
 #include "forms/lanes_avx2.h"
 
+#include "forms/int_tile.inl"
 #include "forms/as_stored/kernels.inl"
 
 namespace bitkerf {

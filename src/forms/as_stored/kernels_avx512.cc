@@ -3,6 +3,7 @@
 
 #include "forms/lanes_avx512.h"
 
+#include "forms/int_tile.inl"
 #include "forms/as_stored/kernels.inl"
 
 namespace bitkerf {

@@ -3,6 +3,7 @@
 
 #include "forms/lanes_portable.h"
 
+#include "forms/int_tile.inl"
 #include "forms/as_stored/kernels.inl"
 
 namespace bitkerf {

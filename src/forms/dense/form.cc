@@ -35,7 +35,7 @@ class Dense final : public PackedLinear {
       constexpr i64 kChunk = 256;  // columns at a time: a multiple of every block length
       float rows[kPanelRows * kChunk];
       for (i64 p = first; p < last; p++) {
-        auto* out = reinterpret_cast<float*>(panel(p));
+        auto* out = reinterpret_cast<float*>(writable_panel(p));
         for (i64 c = 0; c < cols; c += kChunk) {
           i64 count = std::min(kChunk, cols - c);
           std::memset(rows, 0, sizeof rows);
@@ -47,49 +47,61 @@ class Dense final : public PackedLinear {
       }
     });
   }
+  Dense(const Quantized& q, Threads& threads)
+      : PackedLinear(q.shape(), q.shape().cols * kPanelRows * 4), from_(q.format.name) {
+    threads.split(panels(), [&](i64 first, i64 last) {
+      for (i64 p = first; p < last; p++) {
+        auto* out = reinterpret_cast<float*>(writable_panel(p));
+        for (i64 c = 0; c < shape().cols; c++)
+          for (i64 r = 0; r < kPanelRows; r++) {
+            i64 row = p * kPanelRows + r;
+            out[c * kPanelRows + r] = row < shape().rows ? q.weight(row, c) : 0.0f;
+          }
+      }
+    });
+  }
   const PanelKernels& kernels(Isa isa) const override { return dense_kernels(isa); }
-  std::string describe() const override { return fmt::format("dense f32 (stored {})", from_); }
+  std::string describe() const override { return fmt::format("dense f32 (from {})", from_); }
   void expand(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++) {
       i64 r = first + i;
-      const auto* w = reinterpret_cast<const float*>(PackedLinear::panel(r / kPanelRows)) + r % kPanelRows;
+      const auto* w = reinterpret_cast<const float*>(panel(r / kPanelRows)) + r % kPanelRows;
       for (i64 c = 0; c < out.cols; c++) out(i, c) = w[c * kPanelRows];
     }
   }
 
  private:
-  std::string_view from_;
+  std::string from_;
 };
 
-// A panel of stored_float: this header, then 32 rows of blocks.
-struct PanelHeader {
+// What the kernels of stored_float need to know; a panel is 32 rows of blocks (zeros behind the last row).
+struct StoredRows {
   const StoredType* type;
-  i64 row_bytes, rows;
+  i64 row_bytes;
 };
-constexpr i64 kHeaderBytes = 64;
 
-const void* unpack_stored(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
-  const auto& header = *reinterpret_cast<const PanelHeader*>(panel);
+const void* unpack_stored(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
+  const auto& stored = *static_cast<const StoredRows*>(self);
   auto* out = static_cast<float*>(scratch);
   constexpr i64 kChunk = 256;
   float rows[kPanelRows * kChunk] = {};
   for (i64 c = 0; c < count; c += kChunk) {
     i64 n = std::min(kChunk, count - c);
-    for (i64 r = 0; r < header.rows; r++)
-      header.type->dequantize(panel + kHeaderBytes + r * header.row_bytes + header.type->bytes(first + c),
-                              n / header.type->block, rows + r * kChunk);
+    for (i64 r = 0; r < kPanelRows; r++)
+      stored.type->dequantize(panel + r * stored.row_bytes + stored.type->bytes(first + c), n / stored.type->block,
+                              rows + r * kChunk);
     transpose(rows, kChunk, n, out + c * kPanelRows);
   }
   return scratch;
 }
 
 template <Isa kIsa>
-void one_stored(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+void one_stored(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   constexpr i64 kChunk = 256;
   alignas(64) float tile[kChunk * kPanelRows];
   for (i64 c = 0; c < cols; c += kChunk) {
     i64 n = std::min(kChunk, cols - c);
-    dense_kernels(kIsa).tile[1](unpack_stored(panel, cols, c, n, tile), cols, c, n, input, tokens, token, y, kPanelRows);
+    dense_kernels(kIsa).tile[1](unpack_stored(self, panel, cols, c, n, tile), cols, c, n, input, tokens, token, y, kPanelRows);
   }
 }
 
@@ -105,14 +117,12 @@ PanelKernels stored_kernels() {
 class StoredFloat final : public PackedLinear {
  public:
   StoredFloat(const StoredMatrix& matrix, Threads& threads)
-      : PackedLinear(matrix.shape, round_up<i64>(kHeaderBytes + kPanelRows * matrix.type->bytes(matrix.shape.cols), 64)),
-        type_(matrix.type) {
-    i64 row_bytes = type_->bytes(matrix.shape.cols);
+      : PackedLinear(matrix.shape, kPanelRows * matrix.type->bytes(matrix.shape.cols)),
+        stored_{matrix.type, matrix.type->bytes(matrix.shape.cols)} {
     for (i64 p = 0; p < panels(); p++) {
       i64 rows = std::min(kPanelRows, matrix.shape.rows - p * kPanelRows);
-      PanelHeader header{type_, row_bytes, rows};
-      std::memcpy(panel(p), &header, sizeof header);
-      std::memcpy(panel(p) + kHeaderBytes, matrix.data + p * kPanelRows * row_bytes, static_cast<std::size_t>(rows * row_bytes));
+      std::memset(writable_panel(p), 0, static_cast<std::size_t>(kPanelRows * stored_.row_bytes));
+      std::memcpy(writable_panel(p), matrix.data + p * kPanelRows * stored_.row_bytes, static_cast<std::size_t>(rows * stored_.row_bytes));
     }
   }
   const PanelKernels& kernels(Isa isa) const override {
@@ -120,24 +130,27 @@ class StoredFloat final : public PackedLinear {
                                          stored_kernels<Isa::avx512>()};
     return kRows[static_cast<int>(isa)];
   }
-  std::string describe() const override { return fmt::format("stored_float {}", type_->name); }
+  const void* kernel_data() const override { return &stored_; }
+  std::string describe() const override { return fmt::format("stored_float {}", stored_.type->name); }
   void expand(i64 first, Matrix<float> out) const noexcept override {
-    i64 row_bytes = type_->bytes(shape().cols);
     for (i64 i = 0; i < out.rows; i++) {
       i64 r = first + i;
-      type_->dequantize(PackedLinear::panel(r / kPanelRows) + kHeaderBytes + r % kPanelRows * row_bytes,
-                        shape().cols / type_->block, out.row(i));
+      stored_.type->dequantize(panel(r / kPanelRows) + r % kPanelRows * stored_.row_bytes,
+                               shape().cols / stored_.type->block, out.row(i));
     }
   }
 
  private:
-  const StoredType* type_;
+  StoredRows stored_;
 };
 
 }  // namespace
 
 std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads) {
   return std::make_unique<Dense>(matrix, threads);
+}
+std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, Threads& threads) {
+  return std::make_unique<Dense>(quantized, threads);
 }
 std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads) {
   return std::make_unique<StoredFloat>(matrix, threads);

@@ -26,11 +26,11 @@ void tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, 
 }
 
 // Decode: one token is a tile of one, over all columns.
-void one(const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   tile<1>(panel, cols, 0, cols, input, tokens, token, y, 32);
 }
 
-const void* in_place(const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
+const void* in_place(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   return panel + first * 32 * static_cast<i64>(sizeof(float));
 }
 i64 no_bytes(i64) { return 0; }

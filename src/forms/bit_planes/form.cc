@@ -1,0 +1,182 @@
+#include "forms/bit_planes/form.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "forms/bit_planes/planes.h"
+
+namespace bitkerf {
+
+const PanelKernels& planes_kernels_portable(int bits, int shift, bool group16, bool minimum);
+const PanelKernels& planes_kernels_avx2(int bits, int shift, bool group16, bool minimum);
+const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum);
+
+namespace {
+
+using u8 = std::uint8_t;
+
+const ScaleType& minimum_type(const NumberFormat& format) {
+  return format.scale->bytes == 1 ? scale_type("f32") : *format.scale;
+}
+
+// Where things are in a panel.
+struct Places {
+  i64 units, plane_bytes, groups, scales_at, minima_at, panel_bytes;
+  Places(const NumberFormat& format, i64 cols)
+      : units(ceil_div<i64>(cols, 32)), plane_bytes(units * 128), groups(format.groups(cols)),
+        scales_at(format.grid.bits() * plane_bytes),
+        minima_at(round_up<i64>(scales_at + stored_groups(format) * kPanelRows * format.scale->bytes, 64)),
+        panel_bytes(format.has_minimum ? round_up<i64>(minima_at + stored_groups(format) * kPanelRows * minimum_type(format).bytes, 64) : minima_at) {}
+  // Kernels go by units of 32 columns, so of groups of 16 there is an even number (the last one zero).
+  i64 stored_groups(const NumberFormat& format) const { return format.group == 16 ? 2 * units : groups; }
+};
+
+PlaneScale plane_scale(const ScaleType& type) { return static_cast<PlaneScale>(&type - scale_types().data()); }
+
+class BitPlanes final : public PackedLinear {
+ public:
+  BitPlanes(const Quantized& q, Threads& threads)
+      : PackedLinear(q.shape(), Places(q.format, q.shape().cols).panel_bytes), format_(q.format),
+        places_(q.format, q.shape().cols), tensor_scale_(q.tensor_scale) {
+    threads.split(panels(), [&](i64 first, i64 last) {
+      for (i64 p = first; p < last; p++) pack_panel(q, p);
+    });
+    choose_view(format_.grid.bits());
+  }
+  BitPlanes(const PackedMatrix& m, int read_bits)
+      : PackedLinear(m.shape, Places(m.format, m.shape.cols).panel_bytes, m.bytes.data()), format_(m.format),
+        places_(m.format, m.shape.cols), tensor_scale_(m.tensor_scale) {
+    choose_view(read_bits == 0 ? format_.grid.bits() : std::min(read_bits, format_.grid.bits()));
+  }
+
+  const PanelKernels& kernels(Isa isa) const override {
+    static constexpr decltype(&planes_kernels_portable) kTables[] = {planes_kernels_portable, planes_kernels_avx2,
+                                                                     planes_kernels_avx512};  // by Isa
+    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, format_.has_minimum || view_.middle != 0);
+  }
+  const void* kernel_data() const override { return &view_; }
+  std::string describe() const override {
+    return bits_ == format_.grid.bits() ? fmt::format("bit_planes {}", format_.name)
+                                        : fmt::format("bit_planes {}, top {} bits", format_.name, bits_);
+  }
+
+  void expand(i64 first, Matrix<float> out) const noexcept override {
+    for (i64 i = 0; i < out.rows; i++)
+      for (i64 c = 0; c < out.cols; c++) {
+        i64 r = first + i, g = format_.group_of(c);
+        float scale = load(*format_.scale, places_.scales_at, r, g) * view_.factor;
+        float level = static_cast<float>((code(r, c, bits_) << shift_) - view_.offset);
+        float w = scale * level;
+        if (view_.middle != 0) w += load(*format_.scale, places_.scales_at, r, g) * view_.middle;
+        if (format_.has_minimum) w += load(minimum_type(format_), places_.minima_at, r, g);
+        out(i, c) = w;
+      }
+  }
+
+  Quantized unpack() const {
+    Quantized q{format_, {shape().rows, shape().cols}, {shape().rows, places_.groups}, {}, tensor_scale_};
+    if (format_.has_minimum) q.minima = {shape().rows, places_.groups};
+    for (i64 r = 0; r < shape().rows; r++) {
+      for (i64 c = 0; c < shape().cols; c++) q.codes(r, c) = static_cast<std::uint16_t>(code(r, c, format_.grid.bits()));
+      for (i64 g = 0; g < places_.groups; g++) {
+        q.scales(r, g) = load(*format_.scale, places_.scales_at, r, g);
+        if (format_.has_minimum) q.minima(r, g) = load(minimum_type(format_), places_.minima_at, r, g);
+      }
+    }
+    return q;
+  }
+
+ private:
+  i64 byte_of(i64 row, i64 col) const { return col / 32 * 128 + row % kPanelRows * 4 + col % 32 / 8; }
+  int code(i64 r, i64 c, int bits) const {
+    const auto* at = reinterpret_cast<const u8*>(panel(r / kPanelRows)) + byte_of(r, c);
+    int code = 0;
+    for (int p = 0; p < bits; p++) code = 2 * code + (at[p * places_.plane_bytes] >> (c % 8) & 1);
+    return code;
+  }
+  float load(const ScaleType& type, i64 at, i64 r, i64 g) const {
+    return type.load(panel(r / kPanelRows) + at + (g * kPanelRows + r % kPanelRows) * type.bytes);
+  }
+
+  void pack_panel(const Quantized& q, i64 p) {
+    auto* out = reinterpret_cast<u8*>(writable_panel(p));
+    std::memset(out, 0, static_cast<std::size_t>(places_.panel_bytes));
+    int bits = format_.grid.bits();
+    for (i64 r = p * kPanelRows; r < std::min((p + 1) * kPanelRows, q.shape().rows); r++) {
+      for (i64 c = 0; c < q.shape().cols; c++)
+        for (int b = 0; b < bits; b++)
+          if (q.codes(r, c) >> (bits - 1 - b) & 1) out[b * places_.plane_bytes + byte_of(r, c)] |= static_cast<u8>(1 << (c % 8));
+      for (i64 g = 0; g < places_.groups; g++) {
+        i64 at = g * kPanelRows + r % kPanelRows;
+        format_.scale->store(q.scales(r, g), writable_panel(p) + places_.scales_at + at * format_.scale->bytes);
+        const ScaleType& type = minimum_type(format_);
+        if (format_.has_minimum) type.store(q.minima(r, g), writable_panel(p) + places_.minima_at + at * type.bytes);
+      }
+    }
+  }
+
+  // The top r planes stand for the middle of the cell that they leave open. Of bipolar codes that middle is a bipolar
+  // code of r bits again (Matryoshka, with no rounding carry); otherwise it is half a step off an integer.
+  void choose_view(int r) {
+    const Grid& grid = format_.grid;
+    bits_ = r;
+    int dropped = grid.bits() - r;
+    view_.cols = shape().cols;
+    view_.units = places_.units;
+    view_.plane_bytes = places_.plane_bytes;
+    view_.scales_at = places_.scales_at;
+    view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
+    view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
+    view_.scale = plane_scale(*format_.scale);
+    view_.minimum = plane_scale(minimum_type(format_));
+    float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
+    bool bipolar = grid.step() == 2 && grid.first() == -((1 << grid.bits()) - 1);
+    if (bipolar && r < 8) {
+      shift_ = 1;
+      view_.factor = step / 2;
+      view_.offset = (1 << r) - 1;
+      view_.middle = 0;
+    } else if (dropped == 0 && grid.first() % grid.step() == 0) {
+      shift_ = 0;
+      view_.factor = step;
+      view_.offset = -grid.first() / grid.step();
+      view_.middle = 0;
+    } else {
+      shift_ = 0;
+      view_.factor = step;
+      view_.offset = 0;
+      view_.middle = tensor_scale_ * (static_cast<float>(grid.first()) + static_cast<float>(grid.step() * ((1 << dropped) - 1)) / 2);
+    }
+  }
+
+  NumberFormat format_;
+  Places places_;
+  float tensor_scale_;
+  int bits_ = 0, shift_ = 0;
+  PlaneView view_{};
+};
+
+}  // namespace
+
+bool bit_planes_hold(const NumberFormat& format) {
+  return format.grid.splits_into_bits() && (format.group == kWholeRow || format.group == 16 || format.group % 32 == 0);
+}
+
+std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, Threads& threads) {
+  return std::make_unique<BitPlanes>(quantized, threads);
+}
+
+std::unique_ptr<PackedLinear> open_bit_planes(const PackedMatrix& m, int read_bits) {
+  i64 want = ceil_div(m.shape.rows, kPanelRows) * Places(m.format, m.shape.cols).panel_bytes;
+  if (static_cast<i64>(m.bytes.size()) != want)
+    fail(Fault::file, "a {}x{} matrix in bit_planes {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, m.format.name,
+         m.bytes.size(), want);
+  return std::make_unique<BitPlanes>(m, read_bits);
+}
+
+Quantized unpack_bit_planes(const PackedLinear& packed) { return dynamic_cast<const BitPlanes&>(packed).unpack(); }
+
+}  // namespace bitkerf

@@ -1,0 +1,17 @@
+#include "forms/bit_planes/planes.h"
+#include "forms/packed.h"
+
+#include "forms/lanes_avx2.h"
+
+#include "forms/int_tile.inl"
+
+#include "forms/bit_planes/kernels.inl"
+
+namespace bitkerf {
+namespace {
+const PlanesTable kTable;
+}
+const PanelKernels& planes_kernels_avx2(int bits, int shift, bool group16, bool minimum) {
+  return kTable.rows[bits - 1][shift][group16][minimum];
+}
+}  // namespace bitkerf

@@ -1,0 +1,183 @@
+// Every form that packs codes x number format x instruction set x odd shape: the weights that it stands for are the
+// format's, products are what doubles give for them, and no bit depends on the instruction set, the number of tokens
+// or of threads. New rows in forms/list.cc and formats/list.cc are tested without an edit here.
+#include <gtest/gtest.h>
+
+
+#include <cmath>
+#include <random>
+
+#include "forms/bit_planes/form.h"
+#include "forms/list.h"
+
+namespace bitkerf {
+namespace {
+
+Quantized random_codes(const NumberFormat& format, Shape shape, std::mt19937& random) {
+  Quantized q{format, {shape.rows, shape.cols}, {shape.rows, format.groups(shape.cols)}, {}, 1};
+  if (format.scale->tensor_scale) q.tensor_scale = 0.37f;
+  if (format.has_minimum) q.minima = {shape.rows, format.groups(shape.cols)};
+  std::uniform_real_distribution<float> uniform(0.01f, 1.0f);
+  auto levels = static_cast<unsigned>(format.grid.levels());
+  for (i64 r = 0; r < shape.rows; r++) {
+    // Some rows are all extremes.
+    for (i64 c = 0; c < shape.cols; c++)
+      q.codes(r, c) = static_cast<std::uint16_t>(r % 5 == 0 ? (random() % 2 ? levels - 1 : 0) : random() % levels);
+    for (i64 g = 0; g < format.groups(shape.cols); g++) {
+      q.scales(r, g) = format.scale->round(uniform(random));
+      if (format.has_minimum) q.minima(r, g) = -(format.scale->bytes > 1 ? format.scale->round(uniform(random)) : uniform(random));
+    }
+  }
+  return q;
+}
+
+struct Case {
+  const FormRow* form;
+  std::string format;
+};
+std::vector<Case> cases() {
+  std::vector<Case> list;
+  for (const FormRow& form : forms())
+    for (const FormatRow& row : number_formats())
+      for (const char* suffix : {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3"}) {
+        std::string spec = std::string(row.name) + suffix;
+        if (form.pack && form.holds_format(parse_number_format(spec))) list.push_back({&form, spec});
+      }
+  return list;
+}
+
+std::vector<double> encoded(const Encoding& encoding, Isa isa, Matrix<const float> x) {
+  std::vector<double> out(static_cast<std::size_t>(x.rows * x.cols));
+  Buffer<std::byte> memory(encoding.bytes(x.rows, x.cols) + 1);
+  encoding.prepare(memory.data(), x.rows, x.cols);
+  encoding.encode(isa, x, 0, x.rows, memory.data());
+  const auto& rows = *reinterpret_cast<const Int8Rows*>(memory.data());
+  for (i64 t = 0; t < x.rows; t++)
+    for (i64 c = 0; c < x.cols; c++)
+      out[static_cast<std::size_t>(t * x.cols + c)] =
+          encoding.bytes(1, 32) == 0 ? x(t, c) : double{rows.scale[t * rows.groups + c / 32]} * rows.q[t * rows.cols + c];
+  return out;
+}
+
+OwnedMatrix<float> random_input(i64 rows, i64 cols, std::mt19937& random) {
+  OwnedMatrix<float> m(rows, cols);
+  std::normal_distribution<float> normal;
+  for (i64 r = 0; r < rows; r++)
+    for (i64 c = 0; c < cols; c++) m(r, c) = normal(random);
+  return m;
+}
+
+OwnedMatrix<float> product(const Linear& linear, Matrix<const float> x, i64 at_once, Threads& threads, Isa isa) {
+  Arena arena(linear.scratch(x.rows));
+  Context context{threads, arena, isa};
+  OwnedMatrix<float> y(x.rows, linear.shape().rows);
+  for (i64 t = 0; t < x.rows; t += at_once)
+    linear.apply(x.sub_rows(t, std::min(at_once, x.rows - t)), y.view().sub_rows(t, std::min(at_once, x.rows - t)), context);
+  return y;
+}
+
+class PackedForms : public testing::TestWithParam<Case> {};
+
+TEST_P(PackedForms, MultiplyAsDoublesDo) {
+  const auto& [form, spec] = GetParam();
+  NumberFormat format = parse_number_format(spec);
+  std::mt19937 random(4);
+  Threads one(1), three(3);
+  bool plain = spec.find('.') == std::string::npos;  // the full list of shapes once per format
+  for (i64 cols : plain ? std::vector<i64>{1, 31, 63, 64, 65, 576, 1537} : std::vector<i64>{33, 576}) {
+    for (i64 rows : {1, 37}) {
+      Quantized q = random_codes(format, {rows, cols}, random);
+      auto packed = form->pack(q, three);
+      OwnedMatrix<float> w(rows, cols);
+      packed->expand(0, w.view());
+      for (i64 r = 0; r < rows; r++)
+        for (i64 c = 0; c < cols; c++) ASSERT_NEAR(w(r, c), q.weight(r, c), std::fabs(q.weight(r, c)) * 0x1p-22 + 255 * q.tensor_scale * 0x1p-23) << r << ' ' << c;
+      auto x = random_input(8, cols, random);
+      OwnedMatrix<float> first;
+      for (const IsaRow& isa : isas()) {
+        if (!runs(isa.isa)) continue;
+        auto y = product(*packed, x.view(), 8, three, isa.isa);
+        auto again = product(*packed, x.view(), 1, one, isa.isa);
+        if (first.rows() == 0) {
+          first = product(*packed, x.view(), 3, one, isa.isa);
+          auto v = encoded(*packed->kernels(isa.isa).encoding, isa.isa, x.view());
+          for (i64 t = 0; t < 8; t++)
+            for (i64 r = 0; r < rows; r++) {
+              double sum = 0, size = 0;
+              for (i64 c = 0; c < cols; c++) {
+                double xc = v[static_cast<std::size_t>(t * cols + c)];
+                sum += w(r, c) * xc;
+                // A level and its offset or minimum are each at most 255 scales and round on their own.
+                double scale = q.scales(r, format.group_of(c)) * q.tensor_scale;
+                size += std::fabs(xc) * (2 * scale * 256 * std::max(1.0f, format.grid.magnitude() / 255) +
+                                         (format.has_minimum ? std::fabs(q.minima(r, format.group_of(c))) : 0));
+              }
+              ASSERT_NEAR(sum, first(t, r), size * static_cast<double>(cols + 4) * 0x1p-24) << t << ' ' << r << " cols " << cols;
+            }
+        }
+        for (i64 t = 0; t < 8; t++)
+          for (i64 r = 0; r < rows; r++) {
+            ASSERT_EQ(first(t, r), y(t, r)) << isa.name << ' ' << t << ' ' << r << " cols " << cols;
+            ASSERT_EQ(first(t, r), again(t, r)) << isa.name << ' ' << t << ' ' << r << " cols " << cols;
+          }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PackedForms, testing::ValuesIn(cases()), [](const auto& info) {
+  std::string name = std::string(info.param.form->name) + "_" + info.param.format;
+  for (char& c : name)
+    if (c == '.') c = '_';
+  return name;
+});
+
+TEST(BitPlanes, UnpackIsTheExactInverse) {
+  std::mt19937 random(5);
+  Threads threads(2);
+  for (const FormatRow& row : number_formats()) {
+    NumberFormat format = parse_number_format(row.name);
+    if (!bit_planes_hold(format)) continue;
+    Quantized q = random_codes(format, {41, 133}, random);
+    Quantized back = unpack_bit_planes(*pack_bit_planes(q, threads));
+    for (i64 r = 0; r < 41; r++) {
+      for (i64 c = 0; c < 133; c++) ASSERT_EQ(q.codes(r, c), back.codes(r, c)) << row.name;
+      for (i64 g = 0; g < format.groups(133); g++) {
+        ASSERT_EQ(q.scales(r, g), back.scales(r, g)) << row.name;
+        if (format.has_minimum) {
+          ASSERT_EQ(q.minima(r, g), back.minima(r, g)) << row.name;
+        }
+      }
+    }
+  }
+}
+
+// The top r planes of a bipolar matrix are the bipolar matrix of r bits whose codes are the top bits: same bits out.
+TEST(BitPlanes, TopPlanesAreTheChild) {
+  std::mt19937 random(6);
+  Threads threads(2);
+  for (int bits : {4, 8}) {
+    NumberFormat format = parse_number_format("bipolar" + std::to_string(bits) + ".f32.g64");
+    Quantized q = random_codes(format, {45, 200}, random);
+    auto parent = pack_bit_planes(q, threads);
+    for (int r = 1; r < bits; r++) {
+      Quantized child = random_codes(parse_number_format("bipolar" + std::to_string(r) + ".f32.g64"), {45, 200}, random);
+      for (i64 i = 0; i < 45; i++) {
+        for (i64 c = 0; c < 200; c++) child.codes(i, c) = static_cast<std::uint16_t>(q.codes(i, c) >> (bits - r));
+        for (i64 g = 0; g < 4; g++) child.scales(i, g) = std::ldexp(q.scales(i, g), bits - r);
+      }
+      auto separately = pack_bit_planes(child, threads);
+      auto top = open_bit_planes({format, {45, 200}, 1, parent->packed_bytes()}, r);
+      auto x = random_input(7, 200, random);
+      for (i64 at_once : {1, 7}) {
+        auto a = product(*separately, x.view(), at_once, threads, chosen_isa());
+        auto b = product(*top, x.view(), at_once, threads, chosen_isa());
+        for (i64 t = 0; t < 7; t++)
+          for (i64 i = 0; i < 45; i++) ASSERT_EQ(a(t, i), b(t, i)) << bits << ' ' << r;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bitkerf
