@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -429,22 +430,21 @@ class Surroundings {
 };
 
 // The few members of tokenizer_config.json that matter here; the file also lists every added token again.
-Json read_config(const std::string& path) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return Json::object();
+Json read_config(const std::string& where, std::string_view text) {
+  if (text.empty()) return Json::object();
   const auto wanted = [](int depth, Json::parse_event_t event, Json& parsed) {
     if (event != Json::parse_event_t::key || depth != 1) return true;
     return parsed == "bos_token" || parsed == "eos_token" || parsed == "add_bos_token" || parsed == "add_eos_token";
   };
-  return parse_json(path, text_of(MappedFile(path)), {.bytes = 1 << 25, .depth = 32, .values = 1 << 22}, wanted);
+  return parse_json(where, text, {.bytes = 1 << 25, .depth = 32, .values = 1 << 20}, wanted);
 }
 
 }  // namespace
 
-void read_huggingface_tokenizer(const std::string& folder, Metadata& metadata) {
-  const std::string where = folder + "/tokenizer.json";
+void translate_tokenizer(const std::string& where, std::string_view tokenizer, std::string_view config,
+                         Metadata& metadata) {
   const Reader read{where};
-  TokenizerJson tables = read_tokenizer_json(where, text_of(MappedFile(where)));
+  TokenizerJson tables = read_tokenizer_json(where, tokenizer);
   const Json& root = tables.rest;
   Translation translation{read, root, tables, metadata};
   translation.kind = read.text(root["model"], "type", tables.merges.empty() ? "" : "BPE");
@@ -456,7 +456,16 @@ void read_huggingface_tokenizer(const std::string& folder, Metadata& metadata) {
   for (const Json* step : steps) translation.pre_tokenizer(*step, step == steps.front());
   translation.vocabulary();
   translation.model();
-  Surroundings(read, root, read_config(folder + "/tokenizer_config.json"), metadata);
+  Surroundings(read, root, read_config(where + " (its tokenizer_config.json)", config), metadata);
+}
+
+void read_huggingface_tokenizer(const std::string& folder, Metadata& metadata) {
+  const MappedFile tokenizer(folder + "/tokenizer.json");
+  const std::string path = folder + "/tokenizer_config.json";
+  std::error_code ignored;
+  std::optional<MappedFile> config;
+  if (std::filesystem::exists(path, ignored)) config.emplace(path);
+  translate_tokenizer(tokenizer.path(), text_of(tokenizer), config ? text_of(*config) : "", metadata);
 }
 
 }  // namespace bitkerf

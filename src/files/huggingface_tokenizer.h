@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "files/metadata.h"
 
@@ -11,5 +12,9 @@ namespace bitkerf {
 // `metadata`, with what GGUF has no key for under bitkerf.tokenizer.*. Throws Error{Fault::file} that names a
 // construct which is not supported, a damaged file, or one above the limits (size, nesting).
 void read_huggingface_tokenizer(const std::string& folder, Metadata& metadata);
+
+// The same from the text of tokenizer.json, and of tokenizer_config.json (may be empty); `where` names the first.
+void translate_tokenizer(const std::string& where, std::string_view tokenizer, std::string_view config,
+                         Metadata& metadata);
 
 }  // namespace bitkerf

@@ -29,7 +29,11 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-bool is_slow_run() { return std::getenv("BITKERF_SLOW") != nullptr; }
+// ./check --all sets BITKERF_SWEEP=full.
+bool is_slow_run() {
+  const char* sweep = std::getenv("BITKERF_SWEEP");
+  return std::getenv("BITKERF_SLOW") != nullptr || (sweep && std::string_view(sweep) == "full");
+}
 
 // A vocabulary of all bytes in GPT-2's stand-ins, some merges, a control and a user-defined token.
 Metadata byte_level_metadata(std::string_view pre = "gpt-2") {
