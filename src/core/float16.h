@@ -8,18 +8,19 @@
 
 namespace bitkerf {
 
+// Without branches, so that a loop of it becomes vector code on any machine.
 constexpr float f16_to_f32(std::uint16_t half) {
   std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
   std::uint32_t magnitude = half & 0x7fff;
-  if (magnitude < 0x0400) {  // zero and subnormals: a multiple of 2^-24, exact in float
-    float value = static_cast<float>(magnitude) * 0x1p-24f;
-    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
-  }
-  std::uint32_t bits = magnitude << 13;
-  if (magnitude > 0x7c00) bits |= 0x7fc00000;        // NaN
-  else if (magnitude == 0x7c00) bits = 0x7f800000;   // infinity
-  else bits += static_cast<std::uint32_t>(127 - 15) << 23;
-  return std::bit_cast<float>(bits | sign);
+  // Masks: zero and subnormals; infinity and NaN; NaN.
+  std::uint32_t small = magnitude < 0x0400 ? ~0u : 0u, special = magnitude >= 0x7c00 ? ~0u : 0u;
+  std::uint32_t nan = magnitude > 0x7c00 ? ~0u : 0u;
+  // The exponent's bias goes from 15 to 127; infinity's 31 becomes 255; a subnormal gets the exponent of 2^-14 and an
+  // implied 1, which is subtracted again (exactly). NaN becomes quiet.
+  std::uint32_t bias = (127 - 15) + (special & (128 - 16)) + (small & 1);
+  std::uint32_t bits = ((magnitude << 13) + (bias << 23)) | (nan & 0x00400000);
+  float value = std::bit_cast<float>(bits) - std::bit_cast<float>(small & std::bit_cast<std::uint32_t>(0x1p-14f));
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
 }
 
 constexpr std::uint16_t f32_to_f16(float value) {

@@ -1,4 +1,4 @@
-// One block of each stored type to floats; only the table in stored.cc (and tests) call these. Every function reads
+// Blocks of each stored type to floats; only the table in stored.cc (and tests) call these. Every function reads
 // the bytes in file order (little-endian) from any alignment, and computes in the order that fixes the last bit.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/float16.h"
+#include "core/view.h"
 
 namespace bitkerf {
 
@@ -22,15 +23,20 @@ inline float load_f16(const std::uint8_t* bytes) noexcept { return f16_to_f32(lo
 
 using DecodeBlock = void (*)(const std::uint8_t* block, float* out);
 
-// Types of one number each (stored_plain.cc): a "block" is one weight.
-void decode_f32(const std::uint8_t*, float*);
-void decode_f16(const std::uint8_t*, float*);
-void decode_bf16(const std::uint8_t*, float*);
-void decode_f64(const std::uint8_t*, float*);
-void decode_i8(const std::uint8_t*, float*);
-void decode_i16(const std::uint8_t*, float*);
-void decode_i32(const std::uint8_t*, float*);
-void decode_i64(const std::uint8_t*, float*);
+// value, or -value where `minus` is 1. Signs are stored as bits; a branch on them would be wrong half of the time.
+inline float with_sign(float value, unsigned minus) noexcept {
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ minus << 31);
+}
+
+// Types of one number each (stored_plain.cc): a "block" is one weight, so these take a whole row.
+void dequantize_f32(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_f16(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_bf16(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_f64(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_i8(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_i16(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_i32(const std::byte* data, i64 count, float* out) noexcept;
+void dequantize_i64(const std::byte* data, i64 count, float* out) noexcept;
 
 // Blocks with one scale, or one per 16 weights (stored_small.cc).
 void decode_q1_0(const std::uint8_t*, float*);

@@ -10,19 +10,17 @@ namespace {
 unsigned signs_of_7_bits(unsigned bits) { return bits | static_cast<unsigned>(std::popcount(bits) & 1) << 7; }
 
 void eight_of_iq2(std::uint16_t entry, unsigned signs, float scale, float* out) {
-  for (int i = 0; i < 8; i++) {
-    float value = scale * kMagnitudesIq2[entry >> 2 * i & 3];
-    out[i] = signs >> i & 1 ? -value : value;
-  }
+  for (int i = 0; i < 8; i++)
+    out[i] = with_sign(scale * kMagnitudesIq2[entry >> 2 * i & 3], signs >> i & 1);
+
 }
 
 void eight_of_iq3(std::uint16_t first, std::uint16_t second, const std::int8_t* magnitudes, unsigned signs,
                   float scale, float* out) {
   std::uint32_t entry = first | static_cast<std::uint32_t>(second) << 16;
-  for (int i = 0; i < 8; i++) {
-    float value = scale * magnitudes[entry >> 4 * i & 7];
-    out[i] = signs >> i & 1 ? -value : value;
-  }
+  for (int i = 0; i < 8; i++)
+    out[i] = with_sign(scale * magnitudes[entry >> 4 * i & 7], signs >> i & 1);
+
 }
 
 void eight_of_iq1(std::uint16_t entry, float delta, float scale, float* out) {

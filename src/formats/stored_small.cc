@@ -34,7 +34,7 @@ void table_of_16(const std::uint8_t* q, const std::int8_t* values, float d, floa
 // d, 128 bits: 1 is +d, 0 is -d
 void decode_q1_0(const std::uint8_t* p, float* out) {
   float d = load_f16(p);
-  for (int i = 0; i < 128; i++) out[i] = p[2 + i / 8] >> i % 8 & 1 ? d : -d;
+  for (int i = 0; i < 128; i++) out[i] = with_sign(d, ~(p[2 + i / 8] >> i % 8) & 1u);
 }
 
 // d, 64 codes of 2 bits: -1, 0, 1, 2
