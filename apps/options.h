@@ -23,6 +23,7 @@ struct Options {
   std::vector<std::string> stops;
   // How much.
   i64 predict = 256;       // -1: until the model ends or the context is full
+  i64 answer = 1024;       // chat: tokens of one answer; -1 as for predict
   i64 context = 0;         // 0: the model's, at most 8192
   i64 threads = 0;         // 0: all cores
   i64 chunk = 512;

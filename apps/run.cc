@@ -1,5 +1,6 @@
 // Continues a text. The standard output carries the continuation only.
 #include "core/error.h"
+#include "engine/conversation.h"
 #include "engine/generate.h"
 #include "load.h"
 #include "output.h"
@@ -24,6 +25,14 @@ std::string_view name_of(Finish finish) {
   return {};
 }
 
+// The text as one message of a user, in the model's chat template.
+std::vector<Token> chat_tokens(const Engine& engine, const std::string& text, const Options& options) {
+  std::vector<Message> messages;
+  if (!options.system.empty()) messages.push_back({"system", options.system});
+  messages.push_back({"user", text});
+  return Conversation(engine.file().metadata(), engine.tokenizer()).prompt(messages);
+}
+
 }  // namespace
 
 int run_verb_run(const Options& options) {
@@ -33,10 +42,12 @@ int run_verb_run(const Options& options) {
   generation.stops = options.stops;
   generation.ignore_end = options.ignore_end;
   generation.sampler = sampler_options(options);
+  if (!options.system.empty() && !options.chat) throw Error(Fault::usage, "--system-prompt needs --chat");
+  if (options.chat && options.special) throw Error(Fault::usage, "--chat and --special exclude each other");
   std::string text = read_text(options);
   std::unique_ptr<Engine> engine = load_engine(options);
 
-  std::vector<Token> prompt = prompt_tokens(*engine, text, options);
+  std::vector<Token> prompt = options.chat ? chat_tokens(*engine, text, options) : prompt_tokens(*engine, text, options);
   Session session(*engine);
   Generated answer = generate(*engine, session, prompt, generation, [&](std::string_view piece) {
     if (!options.json) print(piece);

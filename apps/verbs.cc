@@ -9,8 +9,10 @@ namespace {
 
 constexpr Verb kVerbs[] = {
     {"run", "Continue a text",
-     "--model --prompt --file --special --predict --ctx-size --ignore-eos --reverse-prompt " SAMPLING COMPUTING "--json",
+     "--model --prompt --file --chat --system-prompt --special --predict --ctx-size --ignore-eos --reverse-prompt " SAMPLING COMPUTING "--json",
      "model.gguf -p \"The three primary colours are\" -n 32 --temp 0", run_verb_run},
+    {"chat", "Talk with a model", "--model --system-prompt --max-answer --ctx-size --reverse-prompt " SAMPLING COMPUTING,
+     "model.gguf -sys \"Answer in one sentence.\"", run_verb_chat},
     {"tokenize", "Print a text's token ids", "--model --prompt --file --special --no-bos --json",
      "model.gguf -p \"Hello world\"", run_verb_tokenize},
     {"info", "Show what a model file holds",

@@ -6,6 +6,7 @@
 namespace bitkerf {
 
 int run_verb_run(const Options& options);
+int run_verb_chat(const Options& options);
 int run_verb_tokenize(const Options& options);
 int run_verb_info(const Options& options);
 int run_verb_eval(const Options& options);

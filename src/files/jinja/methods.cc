@@ -114,8 +114,8 @@ std::pair<i64, i64> bounds(Run& run, const Value& self, const Value* first, cons
 }
 
 Value has_affix(Run& run, const Value& self, const Given& given, bool at_start) {
-  const auto [from, to] = bounds(run, self, given[1], given[2]);
-  const auto matches = [&](const Value& value) {
+  const std::pair<i64, i64> range = bounds(run, self, given[1], given[2]);
+  const auto matches = [&, from = range.first, to = range.second](const Value& value) {
     const Text& affix = need_text(run, value, "the argument of startswith or endswith");
     const i64 size = static_cast<i64>(affix.size());
     if (from > to || to - from < size) return false;

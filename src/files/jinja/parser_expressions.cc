@@ -148,7 +148,7 @@ ExpressionPointer Parser::literal(Value value) { return std::make_unique<Literal
 
 namespace {
 
-Value text_literal(Text text) { return std::make_shared<const TextObject>(std::move(text), false, Charge()); }
+Value text_literal(Text text) { return std::shared_ptr<const TextObject>(new TextObject{std::move(text), false, Charge()}); }
 
 i64 integer_literal(const Token& token) {
   std::string_view digits = token.text;

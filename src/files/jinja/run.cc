@@ -19,7 +19,8 @@ Run::~Run() {
 Value Run::text(Text text, bool markup) {
   const std::size_t bytes = sizeof(TextObject) + 16 + 4 * text.size();
   need(bytes);
-  return std::make_shared<const TextObject>(std::move(text), markup, Charge(&budget, static_cast<i64>(bytes)));
+  return std::shared_ptr<const TextObject>(
+      new TextObject{std::move(text), markup, Charge(&budget, static_cast<i64>(bytes))});
 }
 
 namespace {
