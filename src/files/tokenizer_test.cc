@@ -184,6 +184,18 @@ TEST(Tokenizer, SentencePieceMergesByScoreAndFallsBackToBytes) {
   for (Token token : text_tokens(*tokenizer, "<s>")) EXPECT_FALSE(tokenizer->is_control(token));
 }
 
+TEST(Tokenizer, SentencePieceRoundTripsWhatHasNoMarker) {
+  const auto tokenizer = make_tokenizer(sentence_piece_metadata({"▁", "a", "▁a", "t", "▁t", "h", "▁th", "e", "▁▁"}));
+  std::mt19937 random(2);
+  for (int i = is_slow_run() ? 1'000'000 : 20'000; i > 0; i--) {
+    const std::string text = random_text(random);
+    if (text.find("▁") != std::string::npos) continue;
+    const Tokens tokens = text_tokens(*tokenizer, text);
+    ASSERT_EQ(tokenizer->decode(tokens), text);
+    for (Token token : tokens) ASSERT_FALSE(tokenizer->is_control(token));
+  }
+}
+
 TEST(Tokenizer, StreamsWholeCharactersOnly) {
   const auto tokenizer = make_tokenizer(sentence_piece_metadata({"▁", "é", "a"}));
   StreamDecoder stream(*tokenizer);
