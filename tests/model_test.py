@@ -115,7 +115,7 @@ class Model(program.TestCase):
         self.assertIn("blk.29.ffn_down.weight", run("info", self.model, "--tensors").out)
 
     def test_run_answers_a_question(self):
-        question = ("--chat", "-p", "What is the capital of France?", "-n", "32", "--temp", "0")
+        question = ("--chat", "-p", "What is the capital of France, and what is it known for?", "-n", "96", "--temp", "0")
         answer = run("run", self.model, *question)
         self.assert_done(answer)
         self.assertIn("Paris", answer.out)
