@@ -20,7 +20,8 @@ try:
     import jinja2
     import jinja2.ext
 except ImportError:
-    sys.exit("skipped: this comparison needs the Python package jinja2")
+    print("skipped: this comparison needs the Python package jinja2")
+    sys.exit(77)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NOW = 1700000000
