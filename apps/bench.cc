@@ -14,9 +14,7 @@
 namespace bitkerf {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Ids that are plain text, the same ones every time.
 std::vector<Token> some_tokens(i64 count, i64 vocabulary) {
@@ -48,7 +46,7 @@ struct Test {
   std::string name;
   std::vector<Token> tokens;
   double (*time)(Engine& engine, std::span<const Token> tokens);
-  double ops, bytes;        // in all: multiply-adds count two; weights that are read
+  double ops, bytes;  // in all: multiply-adds count two; weights that are read
   bool bound_by_memory;
   std::vector<double> seconds = {};
 
@@ -97,7 +95,8 @@ int run_verb_bench(const Options& options) {
                      2 * (shape.macs_per_token + shape.head_macs) * static_cast<double>(n),
                      static_cast<double>(shape.weight_bytes) * static_cast<double>(n), true});
 
-  for (Test& test : tests) test.time(*engine, std::span(test.tokens).first(std::min<std::size_t>(test.tokens.size(), 64)));
+  for (Test& test : tests)
+    test.time(*engine, std::span(test.tokens).first(std::min<std::size_t>(test.tokens.size(), 64)));
   i64 resident = resident_memory();
   RoofMeter meter(chosen_isa(), engine->threads());
   Roofs roofs = meter.measure(0);
@@ -108,35 +107,47 @@ int run_verb_bench(const Options& options) {
 
   bool floats = options.form == "dense" || options.form == "stored_float";
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  std::string table = fmt::format("{:<8} {:>12} {:>10} {:>8} {:>8}   {}\n", "test", "tokens/s", "median", "GB/s", "share", "of");
+  std::string table =
+      fmt::format("{:<8} {:>12} {:>10} {:>8} {:>8}   {}\n", "test", "tokens/s", "median", "GB/s", "share", "of");
   std::string numbers;
   for (const Test& test : tests) {
     Limit limit = limit_of(test, roofs, floats);
     double share = (test.bound_by_memory ? test.bytes : test.ops) / test.best() / limit.value;
     double bytes_per_second = test.bytes / test.best();
-    rows.push_back({{"test", test.name}, {"tokens_per_second", test.per_second(test.best())},
+    rows.push_back({{"test", test.name},
+                    {"tokens_per_second", test.per_second(test.best())},
                     {"tokens_per_second_median", test.per_second(test.median())},
-                    {"gb_per_second", bytes_per_second / 1e9}, {"gops", test.ops / test.best() / 1e9},
-                    {"share_of_limit", share}, {"limit", limit.name}, {"limit_value", limit.value}});
+                    {"gb_per_second", bytes_per_second / 1e9},
+                    {"gops", test.ops / test.best() / 1e9},
+                    {"share_of_limit", share},
+                    {"limit", limit.name},
+                    {"limit_value", limit.value}});
     table += fmt::format("{:<8} {:>12.1f} {:>10.1f} {:>8.1f} {:>6.0f} %   {} of {:.0f} {}\n", test.name,
-                         test.per_second(test.best()), test.per_second(test.median()), bytes_per_second / 1e9, 100 * share,
-                         limit.name, limit.value / 1e9, limit.unit);
+                         test.per_second(test.best()), test.per_second(test.median()), bytes_per_second / 1e9,
+                         100 * share, limit.name, limit.value / 1e9, limit.unit);
     numbers += fmt::format("{}{:.2f}", numbers.empty() ? "" : " ", test.per_second(test.best()));
   }
 
   if (options.plain) return print(numbers + "\n"), 0;
   if (options.json) {
-    print_json({{"model", engine->file().path()}, {"architecture", shape.architecture}, {"weights", shape.parameters},
-                {"weight_bytes_per_token", shape.weight_bytes}, {"load_seconds", load_seconds},
-                {"resident_bytes", resident}, {"rounds", options.repeats}, {"rows", rows}, {"machine", machine_json(roofs)}});
+    print_json({{"model", engine->file().path()},
+                {"architecture", shape.architecture},
+                {"weights", shape.parameters},
+                {"weight_bytes_per_token", shape.weight_bytes},
+                {"load_seconds", load_seconds},
+                {"resident_bytes", resident},
+                {"rounds", options.repeats},
+                {"rows", rows},
+                {"machine", machine_json(roofs)}});
     return 0;
   }
   const CpuInfo& cpu = cpu_info();
-  print(fmt::format("{}: {}, {:.1f} M weights, {:.1f} MB read per token, loaded in {:.2f} s, {:.0f} MB resident\n"
-                    "{} (family {}, model {}), {} threads, {}; best and median of {} rounds\n\n{}",
-                    printable(engine->file().path(), 200), shape.architecture, static_cast<double>(shape.parameters) / 1e6,
-                    static_cast<double>(shape.weight_bytes) / 1e6, load_seconds, static_cast<double>(resident) / 1e6,
-                    cpu.name, cpu.family, cpu.model, roofs.threads, row_of(roofs.isa).name, options.repeats, table));
+  print(fmt::format(
+      "{}: {}, {:.1f} M weights, {:.1f} MB read per token, loaded in {:.2f} s, {:.0f} MB resident\n"
+      "{} (family {}, model {}), {} threads, {}; best and median of {} rounds\n\n{}",
+      printable(engine->file().path(), 200), shape.architecture, static_cast<double>(shape.parameters) / 1e6,
+      static_cast<double>(shape.weight_bytes) / 1e6, load_seconds, static_cast<double>(resident) / 1e6, cpu.name,
+      cpu.family, cpu.model, roofs.threads, row_of(roofs.isa).name, options.repeats, table));
   return 0;
 }
 

@@ -19,7 +19,9 @@ std::string list_of_isas(Isa chosen) {
   std::string text;
   for (const IsaRow& row : isas())
     text += fmt::format("{}{}{}", text.empty() ? "" : ", ", row.name,
-                        row.isa == chosen ? " (chosen)" : runs(row.isa) ? "" : " (not here: needs " + std::string(row.needs) + ")");
+                        row.isa == chosen ? " (chosen)"
+                        : runs(row.isa)   ? ""
+                                          : " (not here: needs " + std::string(row.needs) + ")");
   return text;
 }
 
@@ -39,29 +41,26 @@ int run_verb_doctor(const Options& options) {
   RoofMeter meter(isa, threads);
   Roofs roofs = meter.measure(0.5);
   const CpuInfo& cpu = cpu_info();
-  struct sysinfo memory{};
+  struct sysinfo memory {};
   sysinfo(&memory);
   i64 total = static_cast<i64>(memory.totalram) * static_cast<i64>(memory.mem_unit);
-  struct utsname system{};
+  struct utsname system {};
   uname(&system);
 
   if (options.json) {
-    nlohmann::ordered_json report = {{"version", BITKERF_VERSION},
-                                     {"system", fmt::format("{} {}", system.sysname, system.release)},
-                                     {"memory_bytes", total},
-                                     {"available_bytes", available_memory()},
-                                     {"cache_folder", cache_folder()},
-                                     {"architectures", names_of(architectures())},
-                                     {"forms", names_of(forms())},
-                                     {"machine", machine_json(roofs)}};
+    nlohmann::ordered_json report = {
+        {"version", BITKERF_VERSION},     {"system", fmt::format("{} {}", system.sysname, system.release)},
+        {"memory_bytes", total},          {"available_bytes", available_memory()},
+        {"cache_folder", cache_folder()}, {"architectures", names_of(architectures())},
+        {"forms", names_of(forms())},     {"machine", machine_json(roofs)}};
     print_json(report);
     return 0;
   }
   std::string text;
   auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("{:<14} {}\n", name, value); };
   line("bitkerf", BITKERF_VERSION);
-  line("system", fmt::format("{} {}, {:.1f} GB memory, {:.1f} GB of it free", system.sysname, system.release, total / 1e9,
-                             available_memory() / 1e9));
+  line("system", fmt::format("{} {}, {:.1f} GB memory, {:.1f} GB of it free", system.sysname, system.release,
+                             total / 1e9, available_memory() / 1e9));
   line("processor", fmt::format("{} (family {}, model {}, stepping {}), {} cores", cpu.name, cpu.family, cpu.model,
                                 cpu.stepping, cpu.cores));
   line("features", cpu.features);
@@ -70,8 +69,7 @@ int run_verb_doctor(const Options& options) {
   line("paths", list_of_isas(isa));
   line("forms", fmt::format("{}", fmt::join(names_of(forms()), ", ")));
   line("models", fmt::format("{}", fmt::join(names_of(architectures()), ", ")));
-  line("cache folder",
-       cache_folder() + (std::filesystem::exists(cache_folder()) ? "" : " (not there yet)"));
+  line("cache folder", cache_folder() + (std::filesystem::exists(cache_folder()) ? "" : " (not there yet)"));
   text += fmt::format("\nmeasured limits with {} threads, path {}:\n", roofs.threads, row_of(isa).name);
   line("  memory read", fmt::format("{:.1f} GB/s", roofs.read_bytes_per_second / 1e9));
   if (roofs.cache_bytes_per_second > 0)

@@ -20,12 +20,14 @@ int run_verb_eval(const Options& options) {
   std::vector<Token> tokens = engine->tokenizer().encode_prompt(text, Specials::as_text);
   Evaluation result;
   {
-    Progress progress("scoring");
+    Progress progress("scoring", "windows");
     result = evaluate(*engine, tokens, {.window = loading.context, .windows = options.chunks}, reference.get(),
                       [&](i64 done, i64 all, double) { progress.show(done, all); });
   }
-  nlohmann::ordered_json report = {{"ppl", result.perplexity}, {"ppl_error", result.perplexity_error},
-                                   {"tokens", result.tokens}, {"windows", result.windows}};
+  nlohmann::ordered_json report = {{"ppl", result.perplexity},
+                                   {"ppl_error", result.perplexity_error},
+                                   {"tokens", result.tokens},
+                                   {"windows", result.windows}};
   if (result.compared) {
     report["ppl_reference"] = result.reference_perplexity;
     report["kld_mean"] = result.kld_mean;
@@ -34,8 +36,9 @@ int run_verb_eval(const Options& options) {
   }
   if (options.json) return print_json(report), 0;
 
-  std::string lines = fmt::format("perplexity     {:.4f} +- {:.4f}   ({} tokens in {} windows of {})\n", result.perplexity,
-                                  result.perplexity_error, result.tokens, result.windows, loading.context);
+  std::string lines =
+      fmt::format("perplexity     {:.4f} +- {:.4f}   ({} tokens in {} windows of {})\n", result.perplexity,
+                  result.perplexity_error, result.tokens, result.windows, loading.context);
   if (result.compared)
     lines += fmt::format("reference      {:.4f}\ndivergence     {:.6f} mean, {:.6f} at 99 %\nsame likeliest {:.2f} %\n",
                          result.reference_perplexity, result.kld_mean, result.kld_99, 100 * result.same_top);

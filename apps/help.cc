@@ -33,9 +33,12 @@ std::string brief_with_default(const OptionRow& row) {
 }  // namespace
 
 std::string help_of_all() {
-  std::string text = "bitkerf runs language models on CPUs, in every cheap number format.\n\nUsage: bitkerf VERB [MODEL] [options]\n\n";
+  std::string text =
+      "bitkerf runs language models on CPUs, in every cheap number format.\n\nUsage: bitkerf VERB [MODEL] "
+      "[options]\n\n";
   for (const Verb& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.about);
-  text += "\nbitkerf help VERB explains a verb; bitkerf --version prints the version.\nExit codes:\n  0  all went well\n";
+  text +=
+      "\nbitkerf help VERB explains a verb; bitkerf --version prints the version.\nExit codes:\n  0  all went well\n";
   for (const FaultRow& row : kFaults) text += fmt::format("  {}  {}\n", row.exit_code, row.meaning);
   return text;
 }

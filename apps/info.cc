@@ -88,20 +88,38 @@ double bits_per_weight(i64 bytes, i64 weights) {
 
 double mib(i64 bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
-nlohmann::ordered_json json_of(const ModelFile& file, const Summary& s, const std::vector<TypeCount>& counts, bool list) {
+nlohmann::ordered_json json_of(const ModelFile& file, const Summary& s, const std::vector<TypeCount>& counts,
+                               bool list) {
   nlohmann::ordered_json types = nlohmann::ordered_json::array(), tensors = nlohmann::ordered_json::array();
   i64 weights = 0, bytes = 0;
   for (const TypeCount& c : counts) {
     weights += c.weights, bytes += c.bytes;
-    types.push_back({{"type", c.type->name}, {"tensors", c.tensors}, {"weights", c.weights}, {"bytes", c.bytes},
+    types.push_back({{"type", c.type->name},
+                     {"tensors", c.tensors},
+                     {"weights", c.weights},
+                     {"bytes", c.bytes},
                      {"bits_per_weight", bits_per_weight(c.bytes, c.weights)}});
   }
   nlohmann::ordered_json report = {
-      {"path", file.path()}, {"file_bytes", file.file_bytes()}, {"architecture", s.architecture}, {"name", s.name},
-      {"layers", s.layers}, {"width", s.width}, {"hidden", s.hidden}, {"heads", s.heads}, {"kv_heads", s.kv_heads},
-      {"key_length", s.key_length}, {"value_length", s.value_length}, {"window", s.window}, {"context", s.context},
-      {"vocabulary", s.vocabulary}, {"tokenizer", s.tokenizer}, {"chat_template", s.chat_template},
-      {"weights", weights}, {"tensor_bytes", bytes}, {"bits_per_weight", bits_per_weight(bytes, weights)},
+      {"path", file.path()},
+      {"file_bytes", file.file_bytes()},
+      {"architecture", s.architecture},
+      {"name", s.name},
+      {"layers", s.layers},
+      {"width", s.width},
+      {"hidden", s.hidden},
+      {"heads", s.heads},
+      {"kv_heads", s.kv_heads},
+      {"key_length", s.key_length},
+      {"value_length", s.value_length},
+      {"window", s.window},
+      {"context", s.context},
+      {"vocabulary", s.vocabulary},
+      {"tokenizer", s.tokenizer},
+      {"chat_template", s.chat_template},
+      {"weights", weights},
+      {"tensor_bytes", bytes},
+      {"bits_per_weight", bits_per_weight(bytes, weights)},
       {"cache_bytes_per_token", {{"f16", s.cache_bytes_per_token(2)}, {"f32", s.cache_bytes_per_token(4)}}},
       {"types", types}};
   if (list) {
@@ -114,16 +132,19 @@ nlohmann::ordered_json json_of(const ModelFile& file, const Summary& s, const st
 
 std::string text_of(const ModelFile& file, const Summary& s, const std::vector<TypeCount>& counts, bool list) {
   std::string text;
-  auto line = [&](std::string_view name, const std::string& value) { text += fmt::format("{:<14} {}\n", name, printable(value, 200)); };
+  auto line = [&](std::string_view name, const std::string& value) {
+    text += fmt::format("{:<14} {}\n", name, printable(value, 200));
+  };
   line("file", fmt::format("{}, {:.1f} MiB", file.path(), mib(file.file_bytes())));
   line("model", fmt::format("{} ({})", s.name.empty() ? "without a name" : s.name, s.architecture));
-  line("shape", fmt::format("{} layers, width {}, hidden {}, {} heads of {}, {} heads of keys and values", s.layers, s.width,
-                            s.hidden, s.heads, s.key_length, fmt::join(s.kv_heads, " ")));
+  line("shape", fmt::format("{} layers, width {}, hidden {}, {} heads of {}, {} heads of keys and values", s.layers,
+                            s.width, s.hidden, s.heads, s.key_length, fmt::join(s.kv_heads, " ")));
   line("context", fmt::format("{} tokens{}", s.context, s.window > 0 ? fmt::format(", window {}", s.window) : ""));
-  line("cache", fmt::format("{:.1f} KiB per token as f16, {:.1f} as f32", static_cast<double>(s.cache_bytes_per_token(2)) / 1024,
-                            static_cast<double>(s.cache_bytes_per_token(4)) / 1024));
-  line("tokenizer", fmt::format("{}, {} tokens; chat template: {}", s.tokenizer.empty() ? "none" : s.tokenizer, s.vocabulary,
-                                s.chat_template ? "yes" : "no"));
+  line("cache",
+       fmt::format("{:.1f} KiB per token as f16, {:.1f} as f32", static_cast<double>(s.cache_bytes_per_token(2)) / 1024,
+                   static_cast<double>(s.cache_bytes_per_token(4)) / 1024));
+  line("tokenizer", fmt::format("{}, {} tokens; chat template: {}", s.tokenizer.empty() ? "none" : s.tokenizer,
+                                s.vocabulary, s.chat_template ? "yes" : "no"));
   text += fmt::format("\n{:<10} {:>8} {:>14} {:>12} {:>6}\n", "type", "tensors", "weights", "MiB", "bits");
   TypeCount all{};
   auto row = [&](std::string_view name, const TypeCount& c) {
@@ -138,8 +159,8 @@ std::string text_of(const ModelFile& file, const Summary& s, const std::vector<T
   if (list) {
     text += "\n";
     for (const Tensor& t : file.tensors())
-      text += fmt::format("{:<40} {:<8} {:>20} {:>12}\n", printable(t.name), t.type->name, fmt::format("{}", fmt::join(t.shape, " x ")),
-                          t.bytes);
+      text += fmt::format("{:<40} {:<8} {:>20} {:>12}\n", printable(t.name), t.type->name,
+                          fmt::format("{}", fmt::join(t.shape, " x ")), t.bytes);
   }
   return text;
 }
@@ -170,7 +191,8 @@ int run_verb_info(const Options& options) {
   if (options.json) {
     nlohmann::ordered_json report = json_of(file, summary, counts, options.list);
     if (engine)
-      report["built"] = {{"resident_bytes", resident}, {"weight_bytes_per_token", engine->model().shape().weight_bytes}};
+      report["built"] = {{"resident_bytes", resident},
+                         {"weight_bytes_per_token", engine->model().shape().weight_bytes}};
     print_json(report);
     return 0;
   }

@@ -57,7 +57,8 @@ std::pair<Token, float> logit_bias(const std::string& text) {
 }  // namespace
 
 std::string model_path(const std::string& model) {
-  if (model.empty()) throw Error(Fault::usage, "no model given", "a GGUF file or a Hugging Face folder, after the verb");
+  if (model.empty())
+    throw Error(Fault::usage, "no model given", "a GGUF file or a Hugging Face folder, after the verb");
   std::error_code ignored;
   if (model.find('/') != model.npos || fs::exists(model, ignored)) return model;
   const char* home = std::getenv("HOME");
@@ -74,7 +75,7 @@ std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<Mode
   engine.chunk = options.chunk;
   engine.model.cache = cache_type(options.cache_type);
   engine.model.form = options.form;
-  Progress progress("loading " + printable(file->path()));
+  Progress progress("loading " + printable(file->path()), "MB", 1000000);
   return std::make_unique<Engine>(std::move(file), engine, [&](i64 done, i64 all) { progress.show(done, all); });
 }
 
@@ -90,7 +91,8 @@ std::string read_text(const Options& options) {
   if (!options.prompt.empty()) return options.prompt;
   if (!options.file.empty() && options.file != "-") {
     std::error_code ignored;
-    if (fs::is_directory(options.file, ignored)) fail(Fault::file, "{}: is a folder, expected a text file", options.file);
+    if (fs::is_directory(options.file, ignored))
+      fail(Fault::file, "{}: is a folder, expected a text file", options.file);
     errno = 0;
     std::ifstream stream(options.file, std::ios::binary);
     if (!stream) fail(Fault::file, "{}: cannot be opened: {}", options.file, std::strerror(errno));

@@ -11,10 +11,14 @@ namespace {
 std::string roff(std::string_view text) {
   std::string out;
   for (char c : text) {
-    if (c == '\\') out += "\\e";
-    else if (c == '-') out += "\\-";
-    else if (c == '\'') out += "\\(aq";
-    else out += c;
+    if (c == '\\')
+      out += "\\e";
+    else if (c == '-')
+      out += "\\-";
+    else if (c == '\'')
+      out += "\\(aq";
+    else
+      out += c;
   }
   if (out.starts_with('.')) out.insert(0, "\\&");
   return out;
@@ -74,19 +78,24 @@ std::string bash() {
 std::string quoted(std::string_view text, std::string_view special) {
   std::string out;
   for (char c : text) {
-    if (c == '\'') out += "'\\''";
-    else if (special.find(c) != special.npos) out += fmt::format("\\{}", c);
-    else out += c;
+    if (c == '\'')
+      out += "'\\''";
+    else if (special.find(c) != special.npos)
+      out += fmt::format("\\{}", c);
+    else
+      out += c;
   }
   return out;
 }
 
 std::string zsh() {
-  std::string text = "#compdef bitkerf\n# zsh completion of bitkerf, made by `bitkerf help --completion zsh`\n_bitkerf() {\n"
-                     "  local -a verbs=(\n";
+  std::string text =
+      "#compdef bitkerf\n# zsh completion of bitkerf, made by `bitkerf help --completion zsh`\n_bitkerf() {\n"
+      "  local -a verbs=(\n";
   for (const Verb& verb : verbs()) text += fmt::format("    '{}:{}'\n", verb.name, quoted(verb.about, ":"));
-  text += "  )\n  if (( CURRENT == 2 )); then\n    _describe verb verbs\n    return\n  fi\n  local verb=${words[2]}\n"
-          "  shift words\n  (( CURRENT-- ))\n  case $verb in\n";
+  text +=
+      "  )\n  if (( CURRENT == 2 )); then\n    _describe verb verbs\n    return\n  fi\n  local verb=${words[2]}\n"
+      "  shift words\n  (( CURRENT-- ))\n  case $verb in\n";
   for (const Verb& verb : verbs()) {
     text += fmt::format("    {})\n      _arguments", verb.name);
     for (const OptionRow* row : options_of(verb)) {
@@ -102,7 +111,9 @@ std::string zsh() {
 }
 
 std::string fish() {
-  std::string text = "# fish completion of bitkerf, made by `bitkerf help --completion fish`\ncomplete -c bitkerf -n __fish_use_subcommand -l version -d 'Print the version'\n";
+  std::string text =
+      "# fish completion of bitkerf, made by `bitkerf help --completion fish`\ncomplete -c bitkerf -n "
+      "__fish_use_subcommand -l version -d 'Print the version'\n";
   for (const Verb& verb : verbs()) {
     text += fmt::format("complete -c bitkerf -n __fish_use_subcommand -f -a {} -d '{}'\n", verb.name,
                         quoted(verb.about, "\\"));
@@ -110,9 +121,12 @@ std::string fish() {
       if (flags_of(*row).empty()) continue;
       text += fmt::format("complete -c bitkerf -n '__fish_seen_subcommand_from {}'", verb.name);
       for (std::string_view flag : flags_of(*row)) {
-        if (flag.starts_with("--")) text += fmt::format(" -l {}", flag.substr(2));
-        else if (flag.size() == 2) text += fmt::format(" -s {}", flag.substr(1));
-        else text += fmt::format(" -o {}", flag.substr(1));
+        if (flag.starts_with("--"))
+          text += fmt::format(" -l {}", flag.substr(2));
+        else if (flag.size() == 2)
+          text += fmt::format(" -s {}", flag.substr(1));
+        else
+          text += fmt::format(" -o {}", flag.substr(1));
       }
       if (!row->value.empty()) text += takes_file(*row) ? " -r -F" : " -x";
       text += fmt::format(" -d '{}'\n", quoted(row->brief, "\\"));
@@ -135,13 +149,15 @@ std::string completion_script(std::string_view shell) {
     if (row.name == shell) return row.script();
     known.push_back(row.name);
   }
-  throw Error(Fault::usage, fmt::format("--completion: unknown shell '{}'; known are: {}", shell, fmt::join(known, ", ")),
+  throw Error(Fault::usage,
+              fmt::format("--completion: unknown shell '{}'; known are: {}", shell, fmt::join(known, ", ")),
               did_you_mean(shell, known));
 }
 
 std::string manual_page() {
   std::string text =
-      ".TH BITKERF 1 \"\" \"bitkerf " BITKERF_VERSION "\" \"User Commands\"\n"
+      ".TH BITKERF 1 \"\" \"bitkerf " BITKERF_VERSION
+      "\" \"User Commands\"\n"
       ".SH NAME\nbitkerf \\- run language models on CPUs, in every cheap number format\n"
       ".SH SYNOPSIS\n.B bitkerf\n.I VERB\n.RI [ MODEL ]\n.RI [ options ]\n"
       ".SH DESCRIPTION\nThe standard output carries the answer only; everything else goes to the standard error.\n"
@@ -163,7 +179,8 @@ std::string manual_page() {
     if (flags_of(row).empty()) continue;
     text += ".TP\n";
     std::string names;
-    for (std::string_view flag : flags_of(row)) names += fmt::format("{}\\fB{}\\fR", names.empty() ? "" : ", ", roff(flag));
+    for (std::string_view flag : flags_of(row))
+      names += fmt::format("{}\\fB{}\\fR", names.empty() ? "" : ", ", roff(flag));
     if (!row.value.empty()) names += fmt::format(" \\fI{}\\fR", row.value);
     text += names + "\n" + roff(row.detail);
     std::string value = default_of(row);

@@ -15,7 +15,8 @@ constexpr double kMany = 1e15;
 constexpr OptionRow kOptions[] = {
     {"-m,--model,model", "MODEL", "GGUF file or HF folder",
      "The model: a GGUF file, the first part of a split one, or a Hugging Face folder. A bare name is also looked for "
-     "in the cache folder. May be given without the flag.", &Options::model},
+     "in the cache folder. May be given without the flag.",
+     &Options::model},
     {"-p,--prompt", "TEXT", "the text to work on", "The text to work on. Without it and -f, a pipe is read.",
      &Options::prompt},
     {"-f,--file", "FILE", "read the text from FILE", "Read the text from this file; - is the standard input.",
@@ -25,7 +26,8 @@ constexpr OptionRow kOptions[] = {
      "Put the prompt into the model's own chat template, as one message of a user.", &Options::chat},
     {"--special", "", "<|x|> in TEXT is a token",
      "Text that spells a control token becomes that token. Without it, the user's text never does.", &Options::special},
-    {"--ignore-eos", "", "do not stop where it ends", "Go on where the model would end its text.", &Options::ignore_end},
+    {"--ignore-eos", "", "do not stop where it ends", "Go on where the model would end its text.",
+     &Options::ignore_end},
     {"-r,--reverse-prompt", "TEXT", "stop before TEXT", "Stop before this text. May be repeated.", &Options::stops},
     {"--no-bos", "", "no token in front of the text", "Do not put the model's first token in front of the text.",
      &Options::no_bos},
@@ -33,16 +35,18 @@ constexpr OptionRow kOptions[] = {
      "How many tokens to make at most; -1: until the model ends its text or the context is full.", &Options::predict,
      -1, kMany},
     {"-n,--max-answer", "N", "tokens a turn; -1: all",
-     "How many tokens an answer may have; -1: until the model ends it or the context is full.", &Options::answer, -1, kMany},
+     "How many tokens an answer may have; -1: until the model ends it or the context is full.", &Options::answer, -1,
+     kMany},
     {"-c,--ctx-size", "N", "context; 0: the model's",
      "How many tokens a session can hold. 0: what the model was trained for, at most 8192. For eval: the length of a "
-     "window, 512 unless given.", &Options::context, 0, 1e9},
-    {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.",
-     &Options::threads, 0, 1024},
-    {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk,
-     1, 65536},
-    {"-s,--seed", "N", "of sampling; -1: new one",
-     "The same seed gives the same text. -1: a new seed at each start.", &Options::seed, -1, kMany},
+     "window, 512 unless given.",
+     &Options::context, 0, 1e9},
+    {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.", &Options::threads,
+     0, 1024},
+    {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk, 1,
+     65536},
+    {"-s,--seed", "N", "of sampling; -1: new one", "The same seed gives the same text. -1: a new seed at each start.",
+     &Options::seed, -1, kMany},
     {"--temp", "T", "randomness; 0: none", "Temperature of sampling; 0: always the most likely token.",
      &Options::temperature, 0, 1000},
     {"--top-k", "K", "of the K likeliest; 0: all", "Sample among the K most likely tokens; 0: among all.",
@@ -58,8 +62,8 @@ constexpr OptionRow kOptions[] = {
      "Divide the logits of recent tokens by X (multiply negative ones); 1: off.", &Options::repeat_penalty, 1e-6, 1e6},
     {"--repeat-last-n", "N", "how many tokens; -1: all",
      "How many of the last tokens the three penalties look at; -1: all; 0: none.", &Options::repeat_last_n, -1, kMany},
-    {"--presence-penalty", "X", "once per recent token",
-     "Subtract X from the logit of every recent token.", &Options::presence_penalty, -1e6, 1e6},
+    {"--presence-penalty", "X", "once per recent token", "Subtract X from the logit of every recent token.",
+     &Options::presence_penalty, -1e6, 1e6},
     {"--frequency-penalty", "X", "per time it was there",
      "Subtract X from a recent token's logit for each time that it occurred.", &Options::frequency_penalty, -1e6, 1e6},
     {"-l,--logit-bias", "ID+X", "add X to token ID's logit",
@@ -81,7 +85,8 @@ constexpr OptionRow kOptions[] = {
     {"--chunks", "N", "windows to score; -1: all", "How many windows of the text to score; -1: all.", &Options::chunks,
      -1, kMany},
     {"--reference", "MODEL", "compare distributions with it",
-     "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens agree.",
+     "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens "
+     "agree.",
      &Options::reference},
     {"--json", "", "one JSON object on stdout", "Report as one JSON object on the standard output.", &Options::json},
     {"--plain", "", "just two numbers: pp and tg", "Print the two speeds and nothing else.", &Options::plain},
@@ -203,7 +208,8 @@ Options parse(const Verb& verb, std::span<const char* const> arguments) {
     bind(app, *row, options);
     each_name(*row, [&](std::string_view name) {
       if (name.starts_with('-')) known.push_back(name);
-      if (is_long_short(name)) std::replace(reversed.begin(), reversed.end(), std::string(name), std::string(key_of(*row)));
+      if (is_long_short(name))
+        std::replace(reversed.begin(), reversed.end(), std::string(name), std::string(key_of(*row)));
     });
   }
   std::string page = fmt::format("bitkerf help {}", verb.name);

@@ -16,19 +16,19 @@ struct Options {
   std::string model;
   // What to work on.
   std::string prompt, file, system;
-  bool chat = false;       // run: put the prompt into the model's chat template
-  bool special = false;    // text such as <|im_start|> may become a control token
+  bool chat = false;     // run: put the prompt into the model's chat template
+  bool special = false;  // text such as <|im_start|> may become a control token
   bool no_bos = false;
   bool ignore_end = false;
   std::vector<std::string> stops;
   // How much.
-  i64 predict = 256;       // -1: until the model ends or the context is full
-  i64 answer = 1024;       // chat: tokens of one answer; -1 as for predict
-  i64 context = 0;         // 0: the model's, at most 8192
-  i64 threads = 0;         // 0: all cores
+  i64 predict = 256;  // -1: until the model ends or the context is full
+  i64 answer = 1024;  // chat: tokens of one answer; -1 as for predict
+  i64 context = 0;    // 0: the model's, at most 8192
+  i64 threads = 0;    // 0: all cores
   i64 chunk = 512;
   // Sampling, see engine/sampler.h.
-  i64 seed = -1;           // -1: a new one each time
+  i64 seed = -1;  // -1: a new one each time
   double temperature = 0.8;
   i64 top_k = 40;
   double top_p = 0.95, min_p = 0.05, typical = 1.0;
@@ -40,7 +40,7 @@ struct Options {
   std::string form, cache_type = "f16", isa;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
-  i64 chunks = -1;         // -1: all windows of the text
+  i64 chunks = -1;  // -1: all windows of the text
   std::string reference;
   // Output.
   bool json = false, plain = false, list = false, check = false;
@@ -58,7 +58,7 @@ struct OptionRow {
   std::string_view brief;   // help: at most 26 characters, so that two options fit on a line of 100
   std::string_view detail;  // man page
   OptionField field;
-  double low = 0, high = 0; // numbers: the accepted range, ends included; 0, 0: any
+  double low = 0, high = 0;  // numbers: the accepted range, ends included; 0, 0: any
 };
 std::span<const OptionRow> option_rows();
 const OptionRow& option_row(std::string_view key);  // CHECKs that it exists
@@ -67,9 +67,9 @@ std::string default_of(const OptionRow& row);       // as text; empty when there
 
 struct Verb {
   std::string_view name;
-  std::string_view about;     // one line
-  std::string_view options;   // keys of the options it takes, separated by spaces, in the order of the help
-  std::string_view example;   // arguments of one useful call
+  std::string_view about;    // one line
+  std::string_view options;  // keys of the options it takes, separated by spaces, in the order of the help
+  std::string_view example;  // arguments of one useful call
   int (*run)(const Options& options);
 };
 std::span<const Verb> verbs();

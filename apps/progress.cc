@@ -8,8 +8,13 @@
 
 namespace bitkerf {
 
-Progress::Progress(std::string what)
-    : what_(std::move(what)), start_(Clock::now()), shown_(start_), terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(std::string what, std::string unit, i64 unit_size)
+    : what_(std::move(what)),
+      unit_(std::move(unit)),
+      unit_size_(unit_size),
+      start_(Clock::now()),
+      shown_(start_),
+      terminal_(isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (visible_) std::fputs("\r\x1b[K", stderr);
@@ -23,7 +28,10 @@ void Progress::show(i64 done, i64 all) {
   shown_ = now;
   visible_ = true;
   double left = elapsed * static_cast<double>(all - done) / static_cast<double>(done);
-  std::fputs(fmt::format("\r\x1b[K{}: {} % of {}, {:.0f} s left", what_, done * 100 / all, all, left).c_str(), stderr);
+  std::fputs(
+      fmt::format("\r\x1b[K{}: {} % of {} {}, {:.0f} s left", what_, done * 100 / all, all / unit_size_, unit_, left)
+          .c_str(),
+      stderr);
 }
 
 }  // namespace bitkerf

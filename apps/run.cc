@@ -47,7 +47,8 @@ int run_verb_run(const Options& options) {
   std::string text = read_text(options);
   std::unique_ptr<Engine> engine = load_engine(options);
 
-  std::vector<Token> prompt = options.chat ? chat_tokens(*engine, text, options) : prompt_tokens(*engine, text, options);
+  std::vector<Token> prompt =
+      options.chat ? chat_tokens(*engine, text, options) : prompt_tokens(*engine, text, options);
   Session session(*engine);
   Generated answer = generate(*engine, session, prompt, generation, [&](std::string_view piece) {
     if (!options.json) print(piece);

@@ -3,15 +3,18 @@
 namespace bitkerf {
 namespace {
 
-#define SAMPLING "--seed --temp --top-k --top-p --min-p --typical --repeat-penalty --repeat-last-n --presence-penalty " \
-                 "--frequency-penalty --logit-bias "
+#define SAMPLING                                                                                         \
+  "--seed --temp --top-k --top-p --min-p --typical --repeat-penalty --repeat-last-n --presence-penalty " \
+  "--frequency-penalty --logit-bias "
 #define COMPUTING "--threads --batch-size --form --cache-type --isa "
 
 constexpr Verb kVerbs[] = {
     {"run", "Continue a text",
-     "--model --prompt --file --chat --system-prompt --special --predict --ctx-size --ignore-eos --reverse-prompt " SAMPLING COMPUTING "--json",
+     "--model --prompt --file --chat --system-prompt --special --predict --ctx-size --ignore-eos "
+     "--reverse-prompt " SAMPLING COMPUTING "--json",
      "model.gguf -p \"The three primary colours are\" -n 32 --temp 0", run_verb_run},
-    {"chat", "Talk with a model", "--model --system-prompt --max-answer --ctx-size --reverse-prompt " SAMPLING COMPUTING,
+    {"chat", "Talk with a model",
+     "--model --system-prompt --max-answer --ctx-size --reverse-prompt " SAMPLING COMPUTING,
      "model.gguf -sys \"Answer in one sentence.\"", run_verb_chat},
     {"tokenize", "Print a text's token ids", "--model --prompt --file --special --no-bos --json",
      "model.gguf -p \"Hello world\"", run_verb_tokenize},
@@ -21,7 +24,8 @@ constexpr Verb kVerbs[] = {
      "--model --file --prompt --ctx-size --chunks --reference " COMPUTING "--json", "model.gguf -f book.txt -c 512",
      run_verb_eval},
     {"bench", "Speed of prefill and decode, and its share of this machine's limits",
-     "--model --n-prompt --n-gen --repetitions " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3", run_verb_bench},
+     "--model --n-prompt --n-gen --repetitions " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
+     run_verb_bench},
     {"doctor", "Show this machine: processor, chosen paths, measured limits", "--threads --isa --json", "",
      run_verb_doctor},
     {"help", "Explain a verb", "verb --man --completion", "run", run_verb_help},

@@ -10,7 +10,7 @@ namespace bitkerf {
 
 struct RoofLoops {
   Isa isa;
-  std::int64_t int8_ops;   // operations per iteration
+  std::int64_t int8_ops;  // operations per iteration
   int (*int8)(std::int64_t iterations) noexcept;
   std::int64_t float_ops;
   int (*floats)(std::int64_t iterations) noexcept;

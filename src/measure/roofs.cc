@@ -16,15 +16,13 @@ namespace {
 using RoofLoopsOf = const RoofLoops& (*)();
 constexpr RoofLoopsOf kLoops[] = {roof_loops_portable, roof_loops_avx2, roof_loops_avx512};  // in the order of Isa
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Far above the last-level cache, so that hardly a byte of the pass before is left in it; at most an eighth of the
 // machine's memory. (Virtual machines may report the L3 of the whole package, of which a core reaches a small part.)
 i64 stream_bytes() {
   i64 wanted = std::clamp<i64>(8 * cpu_info().l3_bytes, i64{256} << 20, i64{512} << 20);
-  struct sysinfo memory{};
+  struct sysinfo memory {};
   if (sysinfo(&memory) == 0)
     wanted = std::min(wanted, static_cast<i64>(memory.totalram) * static_cast<i64>(memory.mem_unit) / 8);
   return std::max<i64>(wanted, 1 << 20);
