@@ -196,6 +196,25 @@ TEST(Tokenizer, SentencePieceRoundTripsWhatHasNoMarker) {
   }
 }
 
+TEST(Tokenizer, AUserDefinedTokenMaySpellWhatANormalOneDoes) {
+  // "Ã©" is the stand-ins of the two bytes of é, and é itself is user-defined, in either order.
+  for (const bool first : {false, true}) {
+    Metadata metadata = byte_level_metadata();
+    std::vector<std::string> tokens = *metadata.texts("tokenizer.ggml.tokens");
+    tokens[first ? 267 : 256] = "é";
+    tokens[first ? 256 : 267] = "Ã©";
+    std::vector<std::int32_t> types(tokens.size(), 1);
+    types[264] = types[265] = 3;
+    types[first ? 267 : 256] = 4;
+    metadata.set("tokenizer.ggml.tokens", MetadataArray(tokens));
+    metadata.set("tokenizer.ggml.token_type", MetadataArray(types));
+    metadata.set("tokenizer.ggml.merges", MetadataArray(std::vector<std::string>{"Ã ©", "Ċ Ċ"}));
+    const auto tokenizer = make_tokenizer(metadata);
+    EXPECT_EQ(text_tokens(*tokenizer, "é\n\n"), (Tokens{first ? 267 : 256, 263}));
+    EXPECT_EQ(tokenizer->decode(Tokens{256, 267}), "éé");
+  }
+}
+
 TEST(Tokenizer, StreamsWholeCharactersOnly) {
   const auto tokenizer = make_tokenizer(sentence_piece_metadata({"▁", "é", "a"}));
   StreamDecoder stream(*tokenizer);

@@ -147,7 +147,7 @@ void Vocabulary::read_types(const Metadata& metadata) {
 void Vocabulary::index_texts(const std::vector<bool>& unspelled) {
   std::size_t slots = 16;
   while (slots < 2 * types_.size()) slots *= 2;
-  slots_.assign(slots, 0);
+  slots_.assign(slots, {});
   std::fill(std::begin(byte_tokens_), std::end(byte_tokens_), -1);
   for (Token token = 0; token < size(); token++) {
     const std::string_view name = text(token);
@@ -162,19 +162,20 @@ void Vocabulary::index_texts(const std::vector<bool>& unspelled) {
     }
     // An empty text (some converters leave one for an unused id) is never found; two of them are not ambiguous.
     if (name.empty() || !spells_text(token) || unspelled[token]) continue;
-    std::size_t at = hash_text(name) & (slots - 1);
-    for (; slots_[at] != 0; at = (at + 1) & (slots - 1)) {
-      const Token other = static_cast<Token>(slots_[at] - 1);
-      if (text(other) != name) continue;
+    const std::uint64_t hash = hash_text(name);
+    const std::uint32_t tag = static_cast<std::uint32_t>(hash >> 32);
+    std::size_t at = hash & (slots - 1);
+    for (; slots_[at].token >= 0; at = (at + 1) & (slots - 1)) {
+      const Token other = slots_[at].token;
+      if (slots_[at].tag != tag || text(other) != name) continue;
       // A user-defined token may spell what a normal one does (é itself, and the two bytes of é): text that reaches
       // the merges has no user-defined tokens left in it, so there the normal one counts.
       if ((types_[token] == TokenType::user_defined) == (types_[other] == TokenType::user_defined))
         fail(Fault::file, "{}: tokens {} and {} are both \"{}\", expected different texts", where_, other, token,
              printable(name));
-      if (types_[token] == TokenType::user_defined) break;
-      slots_[at] = 0;
+      break;
     }
-    if (slots_[at] == 0) slots_[at] = static_cast<std::uint32_t>(token) + 1;
+    if (slots_[at].token < 0 || types_[token] != TokenType::user_defined) slots_[at] = {tag, token};
   }
   for (int byte = 0; byte < 256; byte++) {
     const char c = static_cast<char>(byte);
@@ -185,10 +186,10 @@ void Vocabulary::index_texts(const std::vector<bool>& unspelled) {
 Token Vocabulary::any_with(std::string_view wanted) const {
   if (static_cast<i64>(wanted.size()) > longest_) return -1;
   const std::size_t mask = slots_.size() - 1;
-  for (std::size_t at = hash_text(wanted) & mask; slots_[at] != 0; at = (at + 1) & mask) {
-    const Token token = static_cast<Token>(slots_[at] - 1);
-    if (text(token) == wanted) return token;
-  }
+  const std::uint64_t hash = hash_text(wanted);
+  const std::uint32_t tag = static_cast<std::uint32_t>(hash >> 32);
+  for (std::size_t at = hash & mask; slots_[at].token >= 0; at = (at + 1) & mask)
+    if (slots_[at].tag == tag && text(slots_[at].token) == wanted) return slots_[at].token;
   return -1;
 }
 

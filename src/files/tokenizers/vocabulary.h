@@ -68,7 +68,13 @@ class Vocabulary {
   std::vector<std::uint32_t> offsets_;    // size() + 1
   std::vector<TokenType> types_;
   std::vector<float> scores_;             // empty, or one per token
-  std::vector<std::uint32_t> slots_;      // open addressing; token + 1, 0 is free
+  // Open addressing. Half of the hash is kept beside the token, so that a text which is not there, as most pairs of
+  // neighbours are not, costs one cache miss instead of three.
+  struct Slot {
+    std::uint32_t tag = 0;
+    Token token = -1;  // -1: free
+  };
+  std::vector<Slot> slots_;
   Token byte_tokens_[256];
   i64 longest_ = 0;
 };
