@@ -130,6 +130,7 @@ class Lexer {
   }
 
   void comment(Position at) {
+    if (place_ == text_.size()) return;  // as Jinja, which forgives a comment that begins at the very end
     while (place_ < text_.size()) {
       if (end_of_tag("#}")) return;
       advance(1);
@@ -231,6 +232,8 @@ class Lexer {
       advance(1 + sign_length);
       digits(text, is_ascii_digit);
     }
+    if (!is_float && text[0] == '0' && text.find_first_not_of('0') != std::string::npos)
+      fail_at(at, fmt::format("the integer {} begins with 0", text));
     add(is_float ? TokenKind::number : TokenKind::integer, at).text = text;
   }
 

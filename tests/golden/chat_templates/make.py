@@ -175,7 +175,7 @@ LAYOUTS = [
     "a\r\nb\rc\n\n", "\n\n{{ n }}\n\n", "{{ n }}\n", "{% raw %}\n a {{ b }}\n{% endraw %}\nc", "  {% raw %}a{% endraw %}  {% raw %}b{% endraw %}\n",
     "{% set x %}\n a\n{% endset %}\n[{{ x }}]", "{%- macro m() -%}\n x \n{%- endmacro -%}\n[{{ m() }}]", "x{{ '\n' }}{% if yes %}\ny{% endif %}",
     "\t{% if yes %}\t\n\tx{% endif %}", "a\u00a0{%- if yes %}b{% endif %}", "{% if yes %}{% if yes %}\n{% endif %}\n{% endif %}\n|", "{{ n }}  {% if yes %} {% endif %}  {{ n }}",
-    "{%if yes%}a{%endif%}", "{{n}}{{-n}}{{n-}} x", "{%- set a = 1 -%}\n\n{%- set b = 2 -%}\n\n{{ a }}{{ b }}\n", "{{ n }}\n\n\n", "", "\n", "plain", "{", "{ {", "a } b", "{{ '{{' }}", "{#- #}", "{# x",
+    "{%if yes%}a{%endif%}", "{{n}}{{-n}}{{n-}} x", "{%- set a = 1 -%}\n\n{%- set b = 2 -%}\n\n{{ a }}{{ b }}\n", "{{ n }}\n\n\n", "", "\n", "plain", "{", "{ {", "a } b", "{{ '{{' }}", "{#- #}", "{# x", "{#", "a{#-", "{{ 07 }}", "{{ 07.5 }}", "{{ list.01 }}", "{{ 0_0 }}",
     "{{+ n }}", "{{ n +}}", "  {%- if yes -%}  \n  {{- n -}}  \n  {%- endif -%}  ",
 ]
 
