@@ -75,6 +75,7 @@ std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<Mode
   engine.chunk = options.chunk;
   engine.model.cache = cache_type(options.cache_type);
   engine.model.form = options.form;
+  engine.model.read_bits = static_cast<int>(options.bits);
   Progress progress("loading " + printable(file->path()), "MB", 1000000);
   return std::make_unique<Engine>(std::move(file), engine, [&](i64 done, i64 all) { progress.show(done, all); });
 }

@@ -72,6 +72,8 @@ constexpr OptionRow kOptions[] = {
     {"--form", "NAME", "force one form of weights",
      "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type.",
      &Options::form},
+    {"--bits", "R", "read the top R bits only",
+     "Read only the R most significant planes of every matrix that is kept as bit planes; 0: all.", &Options::bits, 0, 8},
     {"-ctk,--cache-type", "TYPE", "keys, values: f16 or f32", "Number type of the cache of keys and values.",
      &Options::cache_type},
     {"--isa", "NAME", "portable, avx2 or avx512",
@@ -88,6 +90,13 @@ constexpr OptionRow kOptions[] = {
      "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens "
      "agree.",
      &Options::reference},
+    {"--recipe", "TEXT", "PATTERN=rtn/int4.g64; ...",
+     "What to do with each matrix: lines of PATTERN = QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
+     "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
+    {"-o,--output", "FILE", "the file to write", "The file to write; an older one is replaced only when it is whole.",
+     &Options::output},
+    {"--list", "", "formats, quantizers, forms", "List the number formats with their axes, the quantizers and the forms.",
+     &Options::list},
     {"--json", "", "one JSON object on stdout", "Report as one JSON object on the standard output.", &Options::json},
     {"--plain", "", "just two numbers: pp and tg", "Print the two speeds and nothing else.", &Options::plain},
     {"--tensors", "", "list every tensor", "List every tensor with type, shape and bytes.", &Options::list},

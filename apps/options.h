@@ -38,6 +38,9 @@ struct Options {
   std::vector<std::string> logit_bias;
   // How to compute.
   std::string form, cache_type = "f16", isa;
+  i64 bits = 0;            // 0: all planes
+  // Compressing.
+  std::string recipe, output;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   i64 chunks = -1;  // -1: all windows of the text

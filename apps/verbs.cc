@@ -6,7 +6,7 @@ namespace {
 #define SAMPLING                                                                                         \
   "--seed --temp --top-k --top-p --min-p --typical --repeat-penalty --repeat-last-n --presence-penalty " \
   "--frequency-penalty --logit-bias "
-#define COMPUTING "--threads --batch-size --form --cache-type --isa "
+#define COMPUTING "--threads --batch-size --form --bits --cache-type --isa "
 
 constexpr Verb kVerbs[] = {
     {"run", "Continue a text",
@@ -26,6 +26,9 @@ constexpr Verb kVerbs[] = {
     {"bench", "Speed of prefill and decode, and its share of this machine's limits",
      "--model --n-prompt --n-gen --repetitions " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
      run_verb_bench},
+    {"quantize", "Write a model with its matrices in other number formats",
+     "--model --recipe --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",
+     run_verb_quantize},
     {"doctor", "Show this machine: processor, chosen paths, measured limits", "--threads --isa --json", "",
      run_verb_doctor},
     {"help", "Explain a verb", "verb --man --completion", "run", run_verb_help},

@@ -118,7 +118,7 @@ class Model(program.TestCase):
         question = ("--chat", "-p", "What is the capital of France, and what is it known for?", "-n", "96", "--temp", "0")
         answer = run("run", self.model, *question)
         self.assert_done(answer)
-        self.assertIn("Paris", answer.out)
+        self.assertIn("Tokyo", answer.out)
         pirate = self.report("run", self.model, *question, "-sys", "You are a pirate.")
         plain = self.report("run", self.model, *question)
         self.assertEqual(plain["text"] + "\n", answer.out)

@@ -28,7 +28,48 @@ const Tensor& FileSource::tensor(std::string_view full_name) const {
   return *tensor;
 }
 
+bool FileSource::has(std::string_view full_name) const { return file_.find(full_name) != nullptr || packed(full_name) != nullptr; }
+
+const PackedTensor* FileSource::packed(std::string_view matrix) const {
+  for (const PackedTensor& entry : packed_)
+    if (entry.matrix == matrix) return &entry;
+  return nullptr;
+}
+
+bool FileSource::stays_mapped(const Tensor& tensor) const {
+  for (const PackedTensor& entry : packed_)
+    if (entry.tensor == tensor.name) return true;
+  return false;
+}
+
+// Row orders were applied when the matrix was packed.
+std::unique_ptr<Linear> FileSource::open_packed(std::string_view matrix, Shape shape, const Rows& rows) {
+  i64 total = rows.total > 0 ? rows.total : shape.rows;
+  for (const PackedTensor& entry : packed_) {
+    if (entry.matrix != matrix || entry.first != rows.first) continue;
+    if (entry.shape != shape || entry.total != total)
+      fail(Fault::file, "{}: packed matrix '{}' is ({}, {}) of {} rows; expected ({}, {}) of {}", file_.path(), entry.tensor,
+           entry.shape.rows, entry.shape.cols, entry.total, shape.rows, shape.cols, total);
+    const Tensor& t = tensor(entry.tensor);
+    if (t.type->name != "I8") fail(Fault::file, "{}: packed matrix '{}' is stored as {}; expected I8", file_.path(), t.name, t.type->name);
+    if (reinterpret_cast<std::uintptr_t>(t.data) % kAlignment != 0)
+      fail(Fault::file, "{}: packed matrix '{}' does not lie on a {}-byte boundary", file_.path(), t.name, kAlignment);
+    try {
+      const FormRow& row = bitkerf::form(entry.form);
+      NumberFormat format = parse_number_format(entry.format);
+      if (!row.open || !row.holds_format(format)) fail(Fault::file, "the form {} does not hold {}", entry.form, entry.format);
+      auto linear = row.open({format, shape, entry.scale, {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
+      done(t, t.bytes);
+      return linear;
+    } catch (const Error& error) {
+      fail(Fault::file, "{}: packed matrix '{}': {}", file_.path(), t.name, error.what());
+    }
+  }
+  fail(Fault::file, "{}: has no packed rows from {} of '{}', which the architecture needs", file_.path(), rows.first, matrix);
+}
+
 Shape FileSource::shape(std::string_view full_name) const {
+  if (const PackedTensor* entry = packed(full_name)) return {entry->total, entry->shape.cols};
   const Tensor& t = tensor(full_name);
   return {t.rows(), t.cols()};
 }
@@ -41,6 +82,7 @@ void FileSource::done(const Tensor& tensor, i64 bytes) {
 
 std::unique_ptr<Linear> FileSource::linear(std::string_view name, Shape shape, const Rows& rows) {
   std::string full_name = std::string(name) + ".weight";
+  if (packed(full_name)) return open_packed(full_name, shape, rows);
   const Tensor& t = tensor(full_name);
   i64 total = rows.total > 0 ? rows.total : shape.rows;
   if (t.shape.size() > 2 || t.cols() != shape.cols || t.rows() != total) {

@@ -25,22 +25,25 @@ constexpr ArchitectureRow kArchitectures[] = {
 
 std::span<const ArchitectureRow> architectures() { return kArchitectures; }
 
-std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
-                                  const std::function<void(i64 done, i64 all)>& progress) {
+std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& source, const ModelOptions& options, Threads& threads) {
   const std::string& name = file.metadata().text("general.architecture");
   std::string known;
   for (const ArchitectureRow& row : kArchitectures) {
-    if (row.name == name) {
-      FileSource source(file, options.form, threads, progress);
-      std::unique_ptr<Model> model = row.make(file.metadata(), source, options, threads);
-      source.check_all_used();
-      // Reading a tensor maps pages of its neighbours too, also of those released before.
-      for (const Tensor& tensor : file.tensors()) file.release(tensor.data, tensor.bytes);
-      return model;
-    }
+    if (row.name == name) return row.make(file.metadata(), source, options, threads);
     known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
   }
   fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), name, known);
+}
+
+std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
+                                  const std::function<void(i64 done, i64 all)>& progress) {
+  FileSource source(file, options.form, threads, progress, options.read_bits);
+  std::unique_ptr<Model> model = describe_model(file, source, options, threads);
+  source.check_all_used();
+  // Reading a tensor maps pages of its neighbours too, also of those released before.
+  for (const Tensor& tensor : file.tensors())
+    if (!source.stays_mapped(tensor)) file.release(tensor.data, tensor.bytes);
+  return model;
 }
 
 }  // namespace bitkerf

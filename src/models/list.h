@@ -17,6 +17,9 @@ struct ArchitectureRow {
 };
 std::span<const ArchitectureRow> architectures();
 
+// Builds the model of file's architecture from any source; unknown architectures answer with the known ones.
+std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& source, const ModelOptions& options, Threads& threads);
+
 // One file each.
 DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
 DecoderSpec gemma2_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);

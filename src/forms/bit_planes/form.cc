@@ -1,6 +1,7 @@
 #include "forms/bit_planes/form.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -74,6 +75,16 @@ class BitPlanes final : public PackedLinear {
         if (format_.has_minimum) w += load(minimum_type(format_), places_.minima_at, r, g);
         out(i, c) = w;
       }
+  }
+
+  bool scales_are_finite() const {
+    for (i64 p = 0; p < panels(); p++)
+      for (i64 i = 0; i < places_.groups * kPanelRows; i++) {
+        if (!std::isfinite(format_.scale->load(panel(p) + places_.scales_at + i * format_.scale->bytes))) return false;
+        const ScaleType& type = minimum_type(format_);
+        if (format_.has_minimum && !std::isfinite(type.load(panel(p) + places_.minima_at + i * type.bytes))) return false;
+      }
+    return true;
   }
 
   Quantized unpack() const {
@@ -174,7 +185,9 @@ std::unique_ptr<PackedLinear> open_bit_planes(const PackedMatrix& m, int read_bi
   if (static_cast<i64>(m.bytes.size()) != want)
     fail(Fault::file, "a {}x{} matrix in bit_planes {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, m.format.name,
          m.bytes.size(), want);
-  return std::make_unique<BitPlanes>(m, read_bits);
+  auto matrix = std::make_unique<BitPlanes>(m, read_bits);
+  if (!matrix->scales_are_finite()) fail(Fault::file, "holds scales that are Inf or not a number");
+  return matrix;
 }
 
 Quantized unpack_bit_planes(const PackedLinear& packed) { return dynamic_cast<const BitPlanes&>(packed).unpack(); }

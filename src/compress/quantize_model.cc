@@ -1,0 +1,108 @@
+#include "compress/quantize_model.h"
+
+#include <map>
+#include <set>
+
+#include "core/error.h"
+#include "files/gguf.h"
+#include "files/packed_tensors.h"
+#include "forms/list.h"
+#include "models/file_source.h"
+#include "models/list.h"
+
+namespace bitkerf {
+namespace {
+
+// The model describes itself against this source: each matrix that it asks for is quantized and packed as it is asked
+// for (parts of fused matrices, rows in the order of the kernels), so that loading needs no second pass.
+class QuantizingSource final : public LinearSource {
+ public:
+  QuantizingSource(const ModelFile& file, const RecipeBook& recipes, Threads& threads, const std::function<void(i64, i64)>& progress)
+      : file_(file), recipes_(recipes), threads_(threads), progress_(progress), plain_(file, "stored_float", threads, {}) {
+    for (const Tensor& tensor : file.tensors()) all_ += tensor.weights();
+  }
+
+  bool has(std::string_view name) const override { return plain_.has(name); }
+  Shape shape(std::string_view name) const override { return plain_.shape(name); }
+  Buffer<float> vector(std::string_view name, i64 n) override { return plain_.vector(name, n); }
+
+  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
+    std::unique_ptr<Linear> source = plain_.linear(name, shape, rows);  // checks everything
+    const Recipe& recipe = recipes_.of(name);
+    done_ += shape.rows * shape.cols;
+    if (recipe.keep) {
+      report.kept++;
+      kept_.emplace(std::string(name) + ".weight");
+      return source;
+    }
+    OwnedMatrix<float> weights(shape.rows, shape.cols);
+    threads_.split(shape.rows, [&](i64 first, i64 last) { source->expand(first, weights.view().sub_rows(first, last - first)); });
+    Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format));
+    double error = 0, size = 0;
+    for (i64 r = 0; r < shape.rows; r++)
+      for (i64 c = 0; c < shape.cols; c++) {
+        double d = double{weights(r, c)} - quantized.weight(r, c);
+        error += d * d;
+        size += double{weights(r, c)} * weights(r, c);
+      }
+    error_ += error;
+    size_ += size;
+    report.squared_error = size_ > 0 ? error_ / size_ : 0;
+    std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, threads_);
+    report.matrices++;
+    report.weights += shape.rows * shape.cols;
+    report.packed_bytes += packed->bytes();
+    std::string matrix = std::string(name) + ".weight";
+    i64 total = rows.total > 0 ? rows.total : shape.rows;
+    PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
+                       recipe.format, shape, rows.first, total, quantized.tensor_scale};
+    std::span<const std::byte> bytes = packed->packed_bytes();
+    entries.push_back(entry);
+    tensors.push_back({entry.tensor, stored_type("I8"), {static_cast<i64>(bytes.size())}, bytes.data(), static_cast<i64>(bytes.size())});
+    quantized_.emplace(matrix);
+    if (progress_) progress_(done_, std::max(done_, all_));
+    return packed;
+  }
+
+  void copy_the_rest() {
+    for (const Tensor& tensor : file_.tensors()) {
+      if (quantized_.contains(tensor.name)) {
+        if (kept_.contains(tensor.name))
+          fail(Fault::usage, "recipe: '{}' is kept and quantized by different layers; give it one recipe", tensor.name);
+        continue;
+      }
+      tensors.push_back(tensor);
+    }
+  }
+
+  QuantizeReport report;
+  std::vector<PackedTensor> entries;
+  std::vector<Tensor> tensors;
+
+ private:
+  const ModelFile& file_;
+  const RecipeBook& recipes_;
+  Threads& threads_;
+  const std::function<void(i64, i64)>& progress_;
+  FileSource plain_;
+  std::set<std::string, std::less<>> kept_, quantized_;
+  double error_ = 0, size_ = 0;
+  i64 done_ = 0, all_ = 0;
+};
+
+}  // namespace
+
+QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
+                              const std::function<void(i64 done, i64 all)>& progress) {
+  QuantizingSource quantizing(source, recipes, threads, progress);
+  // The model owns the packed matrices that `tensors` points into, until the file is written.
+  std::unique_ptr<Model> model = describe_model(source, quantizing, ModelOptions{}, threads);
+  quantizing.copy_the_rest();
+  Metadata metadata = source.metadata();
+  set_packed_tensors(quantizing.entries, metadata);
+  metadata.set("general.alignment", std::uint32_t{64});  // kernels read panels where they lie
+  write_gguf(out, metadata, quantizing.tensors);
+  return quantizing.report;
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,24 @@
+// A model file to one of ours, matrix by matrix, as a recipe says.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "compress/recipe.h"
+#include "core/threads.h"
+#include "files/model_file.h"
+
+namespace bitkerf {
+
+struct QuantizeReport {
+  i64 matrices = 0, kept = 0;
+  i64 weights = 0;            // in the quantized matrices
+  i64 packed_bytes = 0;       // of them
+  double squared_error = 0;   // relative to the sum of squares of the weights
+};
+
+// Writes `out` (temporary file, then renamed). progress(done, all) in weights.
+QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
+                              const std::function<void(i64 done, i64 all)>& progress);
+
+}  // namespace bitkerf

@@ -1,0 +1,49 @@
+// What is to be done with each matrix of a model: text that a person can read, edit and diff (docs/formats.md).
+//
+//   # comment
+//   *                = rtn/int4.g64 | bit_planes
+//   token_embd       = rtn/int8.g64
+//   blk.*.attn_v     = keep
+//
+// A line a pattern ('*' stands for any characters, '?' for one), lines divided by newlines or ';'. The last line that
+// matches a matrix's name (without ".weight") counts; a matrix that none matches is kept as it is.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/number_format.h"
+
+namespace bitkerf {
+
+struct QuantizerRow {
+  std::string_view name;
+  std::string_view about;
+  Quantized (*run)(Matrix<const float> weights, const NumberFormat& format);
+};
+std::span<const QuantizerRow> quantizers();
+
+struct Recipe {
+  bool keep = true;                 // leave the matrix as it is
+  const QuantizerRow* quantizer = nullptr;
+  std::string format;               // canonical name of a number format
+  std::string form;                 // empty: the first that holds the format
+};
+
+class RecipeBook {
+ public:
+  // Fault::usage naming line, text and what was expected.
+  explicit RecipeBook(std::string_view text);
+  const Recipe& of(std::string_view matrix) const;
+
+ private:
+  struct Line {
+    std::string pattern;
+    Recipe recipe;
+  };
+  std::vector<Line> lines_;
+  Recipe keep_;
+};
+
+}  // namespace bitkerf

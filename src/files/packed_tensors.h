@@ -1,0 +1,31 @@
+// Matrices of ours in a GGUF file: each is an I8 tensor of packed bytes, which standard tools can list and copy, and a
+// row in arrays of metadata that say what the bytes are (docs/formats.md, "In a file"):
+//   bitkerf.packed.tensor   string  name of the I8 tensor
+//   bitkerf.packed.matrix   string  the matrix that it is, or is rows of ("blk.0.attn_q.weight")
+//   bitkerf.packed.form     string  row of forms/list.cc
+//   bitkerf.packed.format   string  number format
+//   bitkerf.packed.rows, .cols, .first, .total   u64   its shape; the first of its rows in the matrix; rows of the matrix
+//   bitkerf.packed.scale    f32     what every scale is multiplied by
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "files/metadata.h"
+
+namespace bitkerf {
+
+struct PackedTensor {
+  std::string tensor, matrix, form, format;
+  Shape shape;
+  i64 first = 0, total = 0;
+  float scale = 1;
+};
+
+// Empty for a file without any. Arrays of the wrong type or of different lengths, shapes out of range, scales that are
+// not positive numbers: Fault::file.
+std::vector<PackedTensor> read_packed_tensors(const Metadata& metadata);
+void set_packed_tensors(std::span<const PackedTensor> tensors, Metadata& metadata);
+
+}  // namespace bitkerf
