@@ -359,7 +359,7 @@ struct Translation {
 class Surroundings {
  public:
   Surroundings(const Reader& read, const Json& root, const Json& config, Metadata& metadata)
-      : read_(read), metadata_(metadata) {
+      : read_(read) {
     const std::vector<std::string>& texts = *metadata.texts("tokenizer.ggml.tokens");
     for (std::size_t id = 0; id < texts.size(); id++) ids_.emplace(texts[id], static_cast<i64>(id));
     for (const Json* step : steps_of(read, root, "post_processor", "processors")) post_processor(*step);
@@ -424,7 +424,6 @@ class Surroundings {
   }
 
   const Reader& read_;
-  Metadata& metadata_;
   std::unordered_map<std::string, i64> ids_;
   i64 before_ = -1, behind_ = -1;
 };
