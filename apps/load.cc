@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <random>
 
 #include "core/error.h"
@@ -35,8 +34,16 @@ CacheType cache_type(std::string_view name) {
   throw Error(Fault::usage, fmt::format("--cache-type: unknown type '{}'; known are: f16, f32", name));
 }
 
+// A text of more than this is a mistake (a device, a wrong file): its tokens would fit no context.
+constexpr std::size_t kMostText = std::size_t{1} << 30;
+
 std::string read_all(std::istream& stream, std::string_view name) {
-  std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  std::string text;
+  char piece[1 << 16];
+  while (stream.read(piece, sizeof piece) || stream.gcount() > 0) {
+    text.append(piece, static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > kMostText) fail(Fault::file, "{}: holds more than 1 GiB, expected a text", name);
+  }
   if (stream.bad()) fail(Fault::file, "{}: reading failed", name);
   return text;
 }

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -13,7 +14,7 @@ std::string cache_folder() {
   return std::string(home && *home ? home : "/tmp") + "/.cache/bitkerf";
 }
 
-int thread_count(i64 threads) { return threads > 0 ? static_cast<int>(threads) : cpu_info().cores; }
+int thread_count(i64 threads) { return threads > 0 ? static_cast<int>(threads) : std::clamp(cpu_info().cores, 1, kMaxThreads); }
 
 i64 resident_memory() {
   i64 all = 0, resident = 0;

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "core/error.h"
+#include "core/threads.h"
 #include "nearest.h"
 
 namespace bitkerf {
@@ -42,13 +43,13 @@ constexpr OptionRow kOptions[] = {
      "window, 512 unless given.",
      &Options::context, 0, 1e9},
     {"-t,--threads", "N", "threads; 0: all cores", "How many threads compute. 0: one for each core.", &Options::threads,
-     0, 1024},
+     0, kMaxThreads},
     {"-b,--batch-size", "N", "tokens per prefill step", "How many prompt tokens one step computes.", &Options::chunk, 1,
      65536},
     {"-s,--seed", "N", "of sampling; -1: new one", "The same seed gives the same text. -1: a new seed at each start.",
      &Options::seed, -1, kMany},
     {"--temp", "T", "randomness; 0: none", "Temperature of sampling; 0: always the most likely token.",
-     &Options::temperature, 0, 1000},
+     &Options::temperature, 0, 100},
     {"--top-k", "K", "of the K likeliest; 0: all", "Sample among the K most likely tokens; 0: among all.",
      &Options::top_k, 0, kMany},
     {"--top-p", "P", "of the best with sum P", "Sample among the most likely tokens whose probabilities sum to P.",
@@ -59,13 +60,13 @@ constexpr OptionRow kOptions[] = {
      "Locally typical sampling: among the tokens whose surprise is nearest to the expected one, summing to P; 1: off.",
      &Options::typical, 0, 1},
     {"--repeat-penalty", "X", "of recent tokens; 1: off",
-     "Divide the logits of recent tokens by X (multiply negative ones); 1: off.", &Options::repeat_penalty, 1e-6, 1e6},
+     "Divide the logits of recent tokens by X (multiply negative ones); 1: off.", &Options::repeat_penalty, 0.01, 100},
     {"--repeat-last-n", "N", "how many tokens; -1: all",
      "How many of the last tokens the three penalties look at; -1: all; 0: none.", &Options::repeat_last_n, -1, kMany},
     {"--presence-penalty", "X", "once per recent token", "Subtract X from the logit of every recent token.",
-     &Options::presence_penalty, -1e6, 1e6},
+     &Options::presence_penalty, -100, 100},
     {"--frequency-penalty", "X", "per time it was there",
-     "Subtract X from a recent token's logit for each time that it occurred.", &Options::frequency_penalty, -1e6, 1e6},
+     "Subtract X from a recent token's logit for each time that it occurred.", &Options::frequency_penalty, -100, 100},
     {"-l,--logit-bias", "ID+X", "add X to token ID's logit",
      "Add X to the logit of token ID, as in 15043+1 or 15043-1; 15043-inf forbids it. May be repeated.",
      &Options::logit_bias},

@@ -13,8 +13,10 @@ namespace {
 constexpr i64 kLogitBytes = 32 << 20;
 
 int threads_for(int wanted) {
-  if (wanted < 0 || wanted > 1024) fail(Fault::usage, "{} threads; expected 1 to 1024, or 0 for all cores", wanted);
-  return wanted > 0 ? wanted : std::max(1, cpu_info().cores);
+  if (wanted < 0 || wanted > kMaxThreads) {
+    fail(Fault::usage, "{} threads; expected 1 to {}, or 0 for all cores", wanted, kMaxThreads);
+  }
+  return wanted > 0 ? wanted : std::clamp(cpu_info().cores, 1, kMaxThreads);
 }
 
 }  // namespace
