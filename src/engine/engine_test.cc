@@ -92,7 +92,8 @@ TEST(Engine, ChunksAndThreadsDoNotChangeABit) {
           std::vector<std::vector<float>> logits{copy(session.feed(prompt))};
           for (Token token : {3, 1, 4, 15}) logits.push_back(copy(session.feed({&token, 1})));
           if (expected[length].empty()) expected[length] = logits;
-          for (std::size_t i = 0; i < logits.size(); i++) ASSERT_TRUE(same_bits(logits[i], expected[length][i])) << "logits " << i;
+          for (std::size_t i = 0; i < logits.size(); i++)
+            ASSERT_TRUE(same_bits(logits[i], expected[length][i])) << "logits " << i;
         }
       }
     }

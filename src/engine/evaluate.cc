@@ -60,7 +60,8 @@ Evaluation evaluate(Engine& engine, std::span<const Token> tokens, const Evaluat
   if (all < 1) fail(Fault::usage, "the text has {} tokens; a window wants {}", tokens.size(), options.window);
   i64 vocabulary = engine.model().shape().vocabulary;
   if (reference && reference->model().shape().vocabulary != vocabulary) {
-    fail(Fault::usage, "the reference has a vocabulary of {}, the model one of {}", reference->model().shape().vocabulary, vocabulary);
+    fail(Fault::usage, "the reference has a vocabulary of {}, the model one of {}",
+         reference->model().shape().vocabulary, vocabulary);
   }
 
   const Isa isa = chosen_isa();
@@ -111,7 +112,8 @@ Evaluation evaluate(Engine& engine, std::span<const Token> tokens, const Evaluat
     if (shown) shown(w + 1, all, scores.perplexity());
   }
 
-  Evaluation result{.windows = all, .tokens = scores.count, .perplexity = scores.perplexity(), .perplexity_error = scores.error()};
+  Evaluation result{
+      .windows = all, .tokens = scores.count, .perplexity = scores.perplexity(), .perplexity_error = scores.error()};
   if (reference) {
     result.compared = true;
     result.reference_perplexity = reference_scores.perplexity();

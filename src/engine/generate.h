@@ -30,7 +30,9 @@ struct Generated {
   Finish finish = Finish::limit;
   i64 prompt_tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;  // decode: from the first token on
-  double prefill_tokens_per_second() const { return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0; }
+  double prefill_tokens_per_second() const {
+    return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;
+  }
   // The first token comes from the prefill.
   double decode_tokens_per_second() const {
     return decode_seconds > 0 && tokens.size() > 1 ? static_cast<double>(tokens.size() - 1) / decode_seconds : 0;

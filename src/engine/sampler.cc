@@ -21,7 +21,8 @@ bool better(const Candidate& a, const Candidate& b) {
 // which is enough to change a draw. Taylor on |r| <= ln(2)/2, 13 terms: relative error below 2^-52.
 double exp_same_everywhere(double x) {
   if (x < -700) return 0;
-  constexpr double kLog2e = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
+  constexpr double kLog2e = 1.4426950408889634074, kLn2High = 6.93147180369123816490e-01,
+                   kLn2Low = 1.90821492927058770002e-10;
   double n = std::floor(x * kLog2e + 0.5);
   double r = (x - n * kLn2High) - n * kLn2Low;
   double sum = 1;
@@ -84,7 +85,9 @@ void keep_typical(Candidates& candidates, const SamplerOptions& options) {
     if (c.weight > 0) entropy += c.weight / sum * surprise(c);
   }
   for (Candidate& c : candidates) c.weight = std::fabs(surprise(c) - entropy);
-  auto closer = [](const Candidate& a, const Candidate& b) { return a.weight != b.weight ? a.weight < b.weight : better(a, b); };
+  auto closer = [](const Candidate& a, const Candidate& b) {
+    return a.weight != b.weight ? a.weight < b.weight : better(a, b);
+  };
   double mass = 0;
   keep_until(candidates, closer, [&](const Candidate& c) {
     mass += exp_same_everywhere(c.logit - largest) / sum;
@@ -156,7 +159,8 @@ Sampler::Sampler(const SamplerOptions& options, i64 vocabulary)
   for (const Range& range : kRanges) {
     double value = range.value(options);
     if (!(value >= range.low && value <= range.high)) {  // NaN is out of range too
-      fail(Fault::usage, "sampling option {} is {}; it must lie between {} and {}", range.name, value, range.low, range.high);
+      fail(Fault::usage, "sampling option {} is {}; it must lie between {} and {}", range.name, value, range.low,
+           range.high);
     }
   }
   for (const auto& [token, bias] : options.logit_bias) {
@@ -178,7 +182,8 @@ Token Sampler::pick(std::span<const float> logits, std::span<const Token> histor
     logit = std::clamp(logit + bias, -FLT_MAX, FLT_MAX);
   }
 
-  auto last = static_cast<std::size_t>(options_.repeat_last_n < 0 ? static_cast<i64>(history.size()) : options_.repeat_last_n);
+  auto last =
+      static_cast<std::size_t>(options_.repeat_last_n < 0 ? static_cast<i64>(history.size()) : options_.repeat_last_n);
   std::span<const Token> recent = history.last(std::min(history.size(), last));
   auto known = [&](Token token) { return token >= 0 && static_cast<std::size_t>(token) < logits_.size(); };
   for (Token token : recent) {
@@ -195,7 +200,8 @@ Token Sampler::pick(std::span<const float> logits, std::span<const Token> histor
     counts_[i] = 0;
   }
 
-  if (options_.temperature == 0) return static_cast<Token>(std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
+  if (options_.temperature == 0)
+    return static_cast<Token>(std::max_element(logits_.begin(), logits_.end()) - logits_.begin());
 
   candidates_.clear();
   for (std::size_t i = 0; i < logits_.size(); i++) candidates_.push_back({logits_[i], static_cast<Token>(i), 0});

@@ -35,7 +35,9 @@ void expect_shares(const std::map<Token, double>& got, std::map<Token, double> e
 
 const std::vector<float> kLogits = {std::log(0.4f), std::log(0.05f), std::log(0.3f), std::log(0.2f), std::log(0.05f)};
 
-TEST(Sampler, DrawsFromTheSoftmax) { expect_shares(shares(plain(), kLogits), {{0, .4}, {1, .05}, {2, .3}, {3, .2}, {4, .05}}); }
+TEST(Sampler, DrawsFromTheSoftmax) {
+  expect_shares(shares(plain(), kLogits), {{0, .4}, {1, .05}, {2, .3}, {3, .2}, {4, .05}});
+}
 
 TEST(Sampler, TemperatureIsAPower) {
   SamplerOptions options = plain();
@@ -151,7 +153,8 @@ TEST(Sampler, TheSeedDecides) {
   };
   EXPECT_EQ(draw(42), draw(42));
   EXPECT_NE(draw(42), draw(43));
-  EXPECT_EQ(draw(42), (std::vector<Token>{803, 537, 941, 266, 133, 330, 739, 27, 165, 298, 739, 771})) << "pinned: the same on every machine";
+  EXPECT_EQ(draw(42), (std::vector<Token>{803, 537, 941, 266, 133, 330, 739, 27, 165, 298, 739, 771}))
+      << "pinned: the same on every machine";
 }
 
 TEST(Sampler, OptionsOutOfRangeAreNamed) {

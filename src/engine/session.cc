@@ -70,13 +70,15 @@ Engine::Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
   if (s.file->metadata().has("tokenizer.ggml.model")) {
     s.tokenizer = make_tokenizer(s.file->metadata());
     if (s.tokenizer->size() > shape.vocabulary) {
-      fail(Fault::file, "{}: the tokenizer has {} tokens, the model only {}", s.file->path(), s.tokenizer->size(), shape.vocabulary);
+      fail(Fault::file, "{}: the tokenizer has {} tokens, the model only {}", s.file->path(), s.tokenizer->size(),
+           shape.vocabulary);
     }
   }
   s.context = chosen_context(options.context, shape.context);
   s.chunk = std::min(options.chunk, s.context);
   s.head_rows = std::clamp<i64>(kLogitBytes / (shape.vocabulary * static_cast<i64>(sizeof(float))), 1, s.chunk);
-  s.arena.emplace(std::max(s.model->scratch(s.chunk, s.context), s.model->head_scratch(std::max(s.head_rows, s.chunk))));
+  s.arena.emplace(
+      std::max(s.model->scratch(s.chunk, s.context), s.model->head_scratch(std::max(s.head_rows, s.chunk))));
   s.hidden = OwnedMatrix<float>(s.chunk, shape.width);
   auto chunk = static_cast<std::size_t>(s.chunk);
   s.tokens.reserve(chunk);
@@ -129,7 +131,8 @@ void Engine::State::add(Session& session, std::span<const Token> fed) {
 void Engine::State::step() {
   Context working_context = working();
   Batch batch{runs, static_cast<i64>(tokens.size())};
-  model->forward(tokens, batch, sequences, wanted, hidden.view().sub_rows(0, static_cast<i64>(wanted.size())), working_context);
+  model->forward(tokens, batch, sequences, wanted, hidden.view().sub_rows(0, static_cast<i64>(wanted.size())),
+                 working_context);
 }
 
 void Engine::State::compute_head(Matrix<const float> rows, Matrix<float> out) {
@@ -189,7 +192,8 @@ std::span<const float> Session::feed(std::span<const Token> tokens) {
     if (first == tokens.size()) engine.wanted.push_back(static_cast<i64>(take) - 1);
     engine.step();
   }
-  engine.compute_head(engine.hidden.view().sub_rows(0, 1), Matrix<float>(state_->logits.data(), 1, state_->logits.size()));
+  engine.compute_head(engine.hidden.view().sub_rows(0, 1),
+                      Matrix<float>(state_->logits.data(), 1, state_->logits.size()));
   return state_->logits.span();
 }
 

@@ -75,7 +75,8 @@ bool stored_is_finite(const StoredType& type, const std::byte* data, i64 blocks)
     bool finite = true;
     for (int offset : type.scales) {
       if (offset < 0) continue;
-      for (i64 i = 0; i < blocks; i++) finite &= finite_half(load<std::uint16_t>(bytes + i * type.block_bytes + offset));
+      for (i64 i = 0; i < blocks; i++)
+        finite &= finite_half(load<std::uint16_t>(bytes + i * type.block_bytes + offset));
     }
     return finite;
   }
@@ -86,7 +87,8 @@ bool stored_is_finite(const StoredType& type, const std::byte* data, i64 blocks)
     i64 n = std::min(step, blocks - i);
     type.dequantize(data + i * type.block_bytes, n, weights);
     bool finite = true;
-    for (i64 j = 0; j < n * type.block; j++) finite &= (std::bit_cast<std::uint32_t>(weights[j]) & 0x7f800000) != 0x7f800000;
+    for (i64 j = 0; j < n * type.block; j++)
+      finite &= (std::bit_cast<std::uint32_t>(weights[j]) & 0x7f800000) != 0x7f800000;
     if (!finite) return false;
   }
   return true;

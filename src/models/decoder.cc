@@ -47,7 +47,8 @@ class Loader {
  public:
   Loader(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads)
       : spec_(spec), source_(source), options_(options), threads_(threads) {
-    if (spec.interleaved) {
+    // Built only where the file has as many rows, so that what metadata claim costs no memory; linear() refuses others.
+    if (spec.interleaved && source.shape("blk.0.attn_q.weight").rows == spec.heads * spec.head_dim) {
       i64 pairs = static_cast<i64>(spec.rotaries[0].frequencies.size());
       q_order_ = halves_from_neighbours(spec.heads, spec.head_dim, pairs);
       k_order_ = halves_from_neighbours(spec.kv_heads, spec.head_dim, pairs);
@@ -74,7 +75,8 @@ class Loader {
   Layer layer(i64 index) {
     std::string at = fmt::format("blk.{}.", index);
     i64 width = spec_.shape.width;
-    i64 q_rows = spec_.heads * spec_.head_dim, k_rows = spec_.kv_heads * spec_.head_dim, v_rows = spec_.kv_heads * spec_.value_dim;
+    i64 q_rows = spec_.heads * spec_.head_dim, k_rows = spec_.kv_heads * spec_.head_dim,
+        v_rows = spec_.kv_heads * spec_.value_dim;
     const LayerSpec& layer_spec = spec_.layer[static_cast<std::size_t>(index)];
     Layer l;
     l.attention_norm = norm(at + "attn_norm", width);
@@ -157,7 +159,8 @@ class Decoder final : public Model {
     std::array<Matrix<float>, kMostRotaries> angles;
     for (std::size_t i = 0; i < rotaries_.size(); i++) {
       angles[i] = context.arena.matrix<float>(n, rotaries_[i].table_cols());
-      for (const Run& run : batch.runs) rotaries_[i].fill(run.position, angles[i].sub_rows(run.first, run.tokens), context);
+      for (const Run& run : batch.runs)
+        rotaries_[i].fill(run.position, angles[i].sub_rows(run.first, run.tokens), context);
     }
     MixerState** states = context.arena.take<MixerState*>(static_cast<i64>(sequences.size()));
 
@@ -182,7 +185,8 @@ class Decoder final : public Model {
       add_block(layer.post_attention_norm, layer.feed_forward_norm, x, delta, normed, context);
       feed_forward(layer, normed, delta, context);
       bool last = i + 1 == layers_.size();
-      add_block(layer.post_feed_forward_norm, last ? last_norm_ : layers_[i + 1].attention_norm, x, delta, last ? hidden : normed, context);
+      add_block(layer.post_feed_forward_norm, last ? last_norm_ : layers_[i + 1].attention_norm, x, delta,
+                last ? hidden : normed, context);
     }
   }
 
@@ -199,10 +203,11 @@ class Decoder final : public Model {
       const Linear* gates[] = {layer.gate.linear.get(), layer.up.linear.get()};
       const Linear* outputs[] = {layer.output.linear.get()};
       const Linear* downs[] = {layer.down.linear.get()};
-      most = std::max({most,
-                       mixed + qkv + std::max(multiply_scratch(inputs, tokens), layer.attention->scratch(tokens, max_tokens)),
-                       mixed + multiply_scratch(outputs, tokens),
-                       2 * floats(tokens, spec_.hidden) + std::max(multiply_scratch(gates, tokens), multiply_scratch(downs, tokens))});
+      most = std::max(
+          {most, mixed + qkv + std::max(multiply_scratch(inputs, tokens), layer.attention->scratch(tokens, max_tokens)),
+           mixed + multiply_scratch(outputs, tokens),
+           2 * floats(tokens, spec_.hidden) +
+               std::max(multiply_scratch(gates, tokens), multiply_scratch(downs, tokens))});
     }
     return bytes + most;
   }
@@ -309,7 +314,8 @@ class Decoder final : public Model {
 
 }  // namespace
 
-std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) {
+std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options,
+                                    Threads& threads) {
   return std::make_unique<Decoder>(spec, source, options, threads);
 }
 

@@ -4,7 +4,9 @@
 //   x = embedding * embedding_scale
 //   per layer:  x += [norm](W_o attention(rotate([norm](W_q n)), rotate([norm](W_k n)), W_v n)),   n = norm(x)
 //               x += [norm](W_down (activation(W_gate n) * (W_up n))),                              n = norm(x)
-//   logits = softcap(W_head norm(x))          norms in brackets where the architecture has them; biases where the file has
+//   logits = softcap(W_head norm(x))
+//
+// Norms in brackets are there where the architecture has them, biases where the file has them.
 #pragma once
 
 #include <memory>
@@ -59,6 +61,7 @@ bool from_config(const Metadata& metadata);
 // Which layers slide: as the file says, or every one but each `period`-th (0: all).
 std::vector<bool> sliding_layers(const Metadata& metadata, i64 layers, i64 period);
 
-std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads);
+std::unique_ptr<Model> make_decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options,
+                                    Threads& threads);
 
 }  // namespace bitkerf

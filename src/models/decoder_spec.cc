@@ -11,7 +11,8 @@ namespace bitkerf {
 namespace {
 
 // Far above every published model, far below what would overflow or exhaust memory before a tensor is missed.
-constexpr i64 kMostLayers = 4096, kMostWidth = 1 << 20, kMostHeads = 65536, kMostHeadDim = 65536, kMostContext = i64{1} << 31;
+constexpr i64 kMostLayers = 4096, kMostWidth = 1 << 20, kMostHeads = 65536, kMostHeadDim = 65536,
+              kMostContext = i64{1} << 31;
 
 }  // namespace
 
@@ -41,9 +42,12 @@ void scale_yarn(const Metadata& metadata, RotarySpec& rotary, double base) {
   double factor = metadata.number(key_of(metadata, "rope.scaling.factor"), 1e-3, 1e6);
   double trained = number("rope.scaling.original_context_length", 1, 1e12, number("context_length", 1, 1e12, 1));
   double pairs = static_cast<double>(rotary.frequencies.size());
-  auto pair_that_turns = [&](double times) { return pairs * std::log(trained / (times * 2 * std::numbers::pi)) / std::log(base); };
+  auto pair_that_turns = [&](double times) {
+    return pairs * std::log(trained / (times * 2 * std::numbers::pi)) / std::log(base);
+  };
   double first = std::max(0.0, std::floor(pair_that_turns(number("rope.scaling.yarn_beta_fast", 1e-3, 1e6, 32))));
-  double last = std::min(2 * pairs - 1, std::ceil(pair_that_turns(number("rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1))));
+  double last =
+      std::min(2 * pairs - 1, std::ceil(pair_that_turns(number("rope.scaling.yarn_beta_slow", 1e-3, 1e6, 1))));
   if (first == last) last += 0.001;
   for (std::size_t i = 0; i < rotary.frequencies.size(); i++) {
     double slowed = std::clamp((static_cast<double>(i) - first) / (last - first), 0.0, 1.0);
@@ -92,7 +96,8 @@ std::vector<bool> sliding_layers(const Metadata& metadata, i64 layers, i64 perio
   if (const MetadataArray* array = value ? std::get_if<MetadataArray>(value) : nullptr) {
     const auto* flags = std::get_if<std::vector<bool>>(array);
     if (!flags || static_cast<i64>(flags->size()) != layers) {
-      fail(Fault::file, "{}: key {} must be a number or one boolean for each of the {} layers", metadata.where(), key, layers);
+      fail(Fault::file, "{}: key {} must be a number or one boolean for each of the {} layers", metadata.where(), key,
+           layers);
     }
     return *flags;
   }
@@ -137,7 +142,8 @@ DecoderSpec read_decoder_spec(const Metadata& metadata, const LinearSource& sour
       metadata.number(key("attention.scale"), 1e-9, 1e9, 1 / std::sqrt(static_cast<double>(spec.head_dim))));
 
   i64 dims = metadata.integer(key("rope.dimension_count"), 2, spec.head_dim, spec.head_dim);
-  if (dims % 2 != 0) fail(Fault::file, "{}: rotary embedding of {} values; expected an even number", metadata.where(), dims);
+  if (dims % 2 != 0)
+    fail(Fault::file, "{}: rotary embedding of {} values; expected an even number", metadata.where(), dims);
   double base = number("rope.freq_base", 1, 1e12, 10000);
   RotarySpec rotary{rotary_frequencies(dims, base)};
   scale_rotary(metadata, rotary, base, knows);

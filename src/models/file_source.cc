@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "forms/list.h"
 
 namespace bitkerf {
@@ -86,12 +87,13 @@ std::unique_ptr<Linear> FileSource::linear(std::string_view name, Shape shape, c
   const Tensor& t = tensor(full_name);
   i64 total = rows.total > 0 ? rows.total : shape.rows;
   if (t.shape.size() > 2 || t.cols() != shape.cols || t.rows() != total) {
-    fail(Fault::file, "{}: tensor '{}' has the shape {}; expected ({}, {})", file_.path(), full_name, shape_of(t), total, shape.cols);
+    fail(Fault::file, "{}: tensor '{}' has the shape {}; expected ({}, {})", file_.path(), full_name, shape_of(t),
+         total, shape.cols);
   }
   CHECK(rows.first >= 0 && rows.first + shape.rows <= total);
   if (shape.cols % t.type->block != 0) {
-    fail(Fault::file, "{}: tensor '{}' has rows of {} weights; {} wants a multiple of {}", file_.path(), full_name, shape.cols,
-         t.type->name, t.type->block);
+    fail(Fault::file, "{}: tensor '{}' has rows of {} weights; {} wants a multiple of {}", file_.path(), full_name,
+         shape.cols, t.type->name, t.type->block);
   }
   i64 row_bytes = t.type->bytes(shape.cols);
   const std::byte* data = t.data + rows.first * row_bytes;
@@ -101,14 +103,16 @@ std::unique_ptr<Linear> FileSource::linear(std::string_view name, Shape shape, c
   threads_.split(shape.rows, [&](i64 first, i64 last) {
     if (!stored_is_finite(*t.type, data + first * row_bytes, (last - first) * blocks_per_row)) finite.store(false);
   });
-  if (!finite.load()) fail(Fault::file, "{}: tensor '{}' holds weights or scales that are Inf or not a number", file_.path(), full_name);
+  if (!finite.load())
+    fail(Fault::file, "{}: tensor '{}' holds weights or scales that are Inf or not a number", file_.path(), full_name);
 
   Buffer<std::byte> ordered;
   if (!rows.order.empty()) {
     CHECK_EQ(static_cast<i64>(rows.order.size()), shape.rows);
     ordered = Buffer<std::byte>(shape.rows * row_bytes, false);
     for (i64 i = 0; i < shape.rows; i++) {
-      std::memcpy(ordered.data() + i * row_bytes, data + rows.order[static_cast<std::size_t>(i)] * row_bytes, static_cast<std::size_t>(row_bytes));
+      std::memcpy(ordered.data() + i * row_bytes, data + rows.order[static_cast<std::size_t>(i)] * row_bytes,
+                  static_cast<std::size_t>(row_bytes));
     }
   }
   StoredMatrix matrix{t.type, rows.order.empty() ? data : ordered.data(), shape};
@@ -123,7 +127,8 @@ Buffer<float> FileSource::vector(std::string_view full_name, i64 n) {
   if (t.weights() != n || t.cols() != n) {
     fail(Fault::file, "{}: tensor '{}' has the shape {}; expected ({})", file_.path(), full_name, shape_of(t), n);
   }
-  if (n % t.type->block != 0) fail(Fault::file, "{}: vector '{}' is stored as {}", file_.path(), full_name, t.type->name);
+  if (n % t.type->block != 0)
+    fail(Fault::file, "{}: vector '{}' is stored as {}", file_.path(), full_name, t.type->name);
   Buffer<float> values(n);
   t.type->dequantize(t.data, n / t.type->block, values.data());
   for (float value : values.span()) {
@@ -136,7 +141,8 @@ Buffer<float> FileSource::vector(std::string_view full_name, i64 n) {
 void FileSource::check_all_used() const {
   for (const Tensor& tensor : file_.tensors()) {
     if (!used_.contains(tensor.name)) {
-      fail(Fault::file, "{}: has a tensor '{}', which the architecture does not know", file_.path(), tensor.name);
+      fail(Fault::file, "{}: has a tensor '{}', which the architecture does not know", file_.path(),
+           printable(tensor.name));
     }
   }
 }

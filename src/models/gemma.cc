@@ -14,8 +14,10 @@ DecoderSpec gemma_spec(const Metadata& metadata, LinearSource& source, i64 layer
   spec.post_norms = true;
   spec.embedding_scale = static_cast<float>(std::sqrt(static_cast<double>(spec.shape.width)));
   // GGUF files do not say that the 27B models scale their queries by the width per head, not by the heads' size.
-  if (!metadata.has(key_of(metadata, "attention.scale")) && !from_config(metadata) && spec.shape.layers == layers_of_27b) {
-    spec.attention_scale = static_cast<float>(std::sqrt(static_cast<double>(spec.heads) / static_cast<double>(spec.shape.width)));
+  if (!metadata.has(key_of(metadata, "attention.scale")) && !from_config(metadata) &&
+      spec.shape.layers == layers_of_27b) {
+    spec.attention_scale =
+        static_cast<float>(std::sqrt(static_cast<double>(spec.heads) / static_cast<double>(spec.shape.width)));
   }
   return spec;
 }

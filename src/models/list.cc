@@ -1,13 +1,15 @@
 #include "models/list.h"
 
 #include "core/error.h"
+#include "core/printable.h"
 #include "models/file_source.h"
 
 namespace bitkerf {
 namespace {
 
 template <DecoderSpec (*describe)(const Metadata&, LinearSource&, const ModelOptions&)>
-std::unique_ptr<Model> make(const Metadata& metadata, LinearSource& source, const ModelOptions& options, Threads& threads) {
+std::unique_ptr<Model> make(const Metadata& metadata, LinearSource& source, const ModelOptions& options,
+                            Threads& threads) {
   return make_decoder(describe(metadata, source, options), source, options, threads);
 }
 
@@ -32,7 +34,7 @@ std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& sourc
     if (row.name == name) return row.make(file.metadata(), source, options, threads);
     known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
   }
-  fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), name, known);
+  fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), printable(name), known);
 }
 
 std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,

@@ -13,7 +13,8 @@ struct ArchitectureRow {
   std::string_view name;  // as in general.architecture
   std::string_view about;
   // Every value from `metadata` is checked (Fault::file).
-  std::unique_ptr<Model> (*make)(const Metadata& metadata, LinearSource& source, const ModelOptions& options, Threads& threads);
+  std::unique_ptr<Model> (*make)(const Metadata& metadata, LinearSource& source, const ModelOptions& options,
+                                 Threads& threads);
 };
 std::span<const ArchitectureRow> architectures();
 

@@ -15,7 +15,8 @@ std::vector<double> llama3_divisors(const Metadata& metadata, std::span<const do
   double low = metadata.number("bitkerf.rope.llama3.low_freq_factor", 1e-3, 1e6);
   double high = metadata.number("bitkerf.rope.llama3.high_freq_factor", 1e-3, 1e6);
   double trained = metadata.number("bitkerf.rope.llama3.original_context_length", 1, 1e12);
-  if (high <= low) fail(Fault::file, "{}: rotary scaling from {} to {}; expected a rising range", metadata.where(), low, high);
+  if (high <= low)
+    fail(Fault::file, "{}: rotary scaling from {} to {}; expected a rising range", metadata.where(), low, high);
   std::vector<double> divisors;
   for (double frequency : frequencies) {
     double turns = trained * frequency / (2 * std::numbers::pi);  // within the context it was first trained for
@@ -35,7 +36,8 @@ DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const Mod
   if (source.has("rope_freqs.weight")) {
     Buffer<float> stored = source.vector("rope_freqs.weight", static_cast<i64>(frequencies.size()));
     for (float divisor : stored.span()) {
-      if (divisor <= 0) fail(Fault::file, "{}: rope_freqs.weight holds {}; expected numbers above 0", metadata.where(), divisor);
+      if (divisor <= 0)
+        fail(Fault::file, "{}: rope_freqs.weight holds {}; expected numbers above 0", metadata.where(), divisor);
       divisors.push_back(divisor);
     }
   } else if (metadata.has("bitkerf.rope.llama3.factor")) {

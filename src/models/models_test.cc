@@ -13,7 +13,9 @@
 namespace bitkerf {
 namespace {
 
-ModelOptions float_path(const TinyModel& tiny) { return {.cache = CacheType::f32, .form = "dense", .context = tiny.context}; }
+ModelOptions float_path(const TinyModel& tiny) {
+  return {.cache = CacheType::f32, .form = "dense", .context = tiny.context};
+}
 
 // Logits of all tokens of a prompt, computed in one step.
 OwnedMatrix<float> logits_of(const Model& model, std::span<const Token> prompt, Threads& threads) {
@@ -92,7 +94,8 @@ TEST(Models, AreTheSameThroughGguf) {
     std::unique_ptr<Model> from_gguf = load_model(*open_model_file(written.path()), float_path(tiny), threads);
     EXPECT_EQ(from_folder->shape().parameters, from_gguf->shape().parameters);
     for (const std::vector<Token>& prompt : golden.prompts) {
-      EXPECT_TRUE(same_bits(logits_of(*from_folder, prompt, threads).view(), logits_of(*from_gguf, prompt, threads).view()));
+      EXPECT_TRUE(
+          same_bits(logits_of(*from_folder, prompt, threads).view(), logits_of(*from_gguf, prompt, threads).view()));
     }
   }
 }
@@ -110,12 +113,14 @@ TEST(Models, LlamaInTheOrderOfGgufHasTheSameBits) {
     std::vector<std::vector<std::byte>> reordered;
     i64 head_dim = folder->metadata().integer("llama.attention.key_length", 1, 1000);
     for (Tensor& tensor : tensors) {
-      if (tensor.name.find("attn_q.") == std::string::npos && tensor.name.find("attn_k.") == std::string::npos) continue;
+      if (tensor.name.find("attn_q.") == std::string::npos && tensor.name.find("attn_k.") == std::string::npos)
+        continue;
       i64 rows = tensor.shape.back(), row_bytes = tensor.bytes / rows;
       std::vector<std::byte>& bytes = reordered.emplace_back(static_cast<std::size_t>(tensor.bytes));
       for (i64 row = 0; row < rows; row++) {  // row 2 i of a head is i of the halves, 2 i + 1 is i + head_dim / 2
         i64 in_head = row % head_dim, from = row - in_head + in_head / 2 + (in_head % 2) * (head_dim / 2);
-        std::memcpy(bytes.data() + row * row_bytes, tensor.data + from * row_bytes, static_cast<std::size_t>(row_bytes));
+        std::memcpy(bytes.data() + row * row_bytes, tensor.data + from * row_bytes,
+                    static_cast<std::size_t>(row_bytes));
       }
       tensor.data = bytes.data();
     }
@@ -194,6 +199,18 @@ TEST(Models, RefuseWhatIsNotTheModel) {
   more.push_back(more.back());
   more.back().name = "blk.0.ffn_gate_inp.weight";
   expect(error_of(good, more), "blk.0.ffn_gate_inp.weight");
+}
+
+TEST(Models, HugeClaimsCostNoMemory) {
+  std::unique_ptr<ModelFile> folder = open_model_file(tiny_model_path({"llama3", 0}));
+  Metadata metadata(folder->metadata().where());
+  for (const auto& [key, value] : folder->metadata().values()) {
+    if (key != "bitkerf.rope_style") metadata.set(key, value);
+  }
+  metadata.set("llama.attention.head_count", std::uint32_t{65536});
+  metadata.set("llama.attention.key_length", std::uint32_t{65536});
+  metadata.set("llama.rope.dimension_count", std::uint32_t{65536});
+  EXPECT_NE(error_of(metadata, folder->tensors()).find("blk.0.attn_q.weight"), std::string::npos);
 }
 
 TEST(Models, ContextIsChosenOrRefused) {

@@ -9,7 +9,8 @@ namespace bitkerf {
 namespace {
 
 std::vector<double> factors(const Metadata& metadata, LinearSource& source, std::string_view length, i64 pairs) {
-  std::string tensor = fmt::format("rope_factors_{}.weight", length), key = fmt::format("bitkerf.rope.{}_factors", length);
+  std::string tensor = fmt::format("rope_factors_{}.weight", length),
+              key = fmt::format("bitkerf.rope.{}_factors", length);
   std::vector<double> values;
   if (source.has(tensor)) {
     Buffer<float> stored = source.vector(tensor, pairs);
@@ -21,7 +22,8 @@ std::vector<double> factors(const Metadata& metadata, LinearSource& source, std:
     }
   }
   for (double value : values) {
-    if (!(value > 0 && value < 1e9)) fail(Fault::file, "{}: {} holds {}; expected numbers above 0", metadata.where(), key, value);
+    if (!(value > 0 && value < 1e9))
+      fail(Fault::file, "{}: {} holds {}; expected numbers above 0", metadata.where(), key, value);
   }
   return values;
 }

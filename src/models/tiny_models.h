@@ -38,8 +38,10 @@ inline TinyGolden read_tiny_golden(const TinyModel& model) {
   std::int32_t sizes[3] = {};
   read(sizes, 3);
   TinyGolden golden;
-  for (int p = 0; p < sizes[0]; p++) read(golden.prompts.emplace_back(static_cast<std::size_t>(sizes[1])).data(), sizes[1]);
-  for (int p = 0; p < sizes[0]; p++) read(golden.logits.emplace_back(sizes[1], sizes[2]).view().data, i64{sizes[1]} * sizes[2]);
+  for (int p = 0; p < sizes[0]; p++)
+    read(golden.prompts.emplace_back(static_cast<std::size_t>(sizes[1])).data(), sizes[1]);
+  for (int p = 0; p < sizes[0]; p++)
+    read(golden.logits.emplace_back(sizes[1], sizes[2]).view().data, i64{sizes[1]} * sizes[2]);
   CHECK(in.good() && sizes[0] > 0);
   return golden;
 }

@@ -2,14 +2,16 @@
 """Do we say what llama.cpp says? Two comparisons for each model that has been fetched:
 
 1. We continue 20 prompts greedily by 64 tokens; llama.cpp reads the same texts. At least 98 % of our tokens must be its
-   most likely ones too, and where they are not, its own lead must be below 0.5 logits (both programs round activations
-   to 8 bits, so near ties may fall either way).
+   most likely ones too, and where they are not, its own lead must be below 0.5 logits. Both programs round activations
+   to 8 bits, so near ties may fall either way. llama.cpp's logits also depend on how many tokens it computes at once:
+   by that alone it contradicts itself at 1 to 3 % of these places. So it is asked in both ways, all at once and token
+   by token; our token counts when it is the most likely in one of them. The figures of each way are printed too.
 2. Perplexity on 40 windows of 512 tokens of a text: ours at most 0.5 % above and 1 % below llama-perplexity's.
 
     python3 tests/peers/compare_llama.py [--text NORTHANGER_ABBEY.txt] [--windows 40] [--model NAME]
 
 Models and llama.cpp (built, with shared libraries) are looked for in ~/.cache/peers; the text is that of the argument,
-of BITKERF_TEXT, or is taken from Debian's package r-cran-janeaustenr. Exit code 77: something is missing.
+or of BITKERF_TEXT (Northanger Abbey is in Debian's package r-cran-janeaustenr). Exit code 77: something is missing.
 """
 import argparse
 import json
@@ -27,30 +29,49 @@ LLAMA = PEERS / "llama.cpp"
 MODELS = ["SmolLM2-135M-Instruct.Q4_1.gguf", "gemma-3-270m-q4_k_m.gguf"]
 LEAST_AGREEMENT, LARGEST_MARGIN, MOST_ABOVE, MOST_BELOW = 0.98, 0.5, 0.005, 0.01
 
+# Some lines of context each: after a few words a small model is so unsure that the most likely token is a matter of
+# rounding in either program. For the last two, the markup of each family.
 PROMPTS = [
-    "It was a bright cold day in April, and the clocks were",
-    "The old lighthouse keeper had not spoken to anyone for three weeks when",
-    "Photosynthesis is the process by which plants",
-    "The history of the Roman Empire can be divided into several periods. The first",
-    "Dear Sir or Madam,\n\nI am writing to complain about",
-    "In 1969, the first human beings landed on the Moon.",
-    "def fibonacci(n):\n    \"\"\"Return the n-th Fibonacci number.\"\"\"\n",
-    "#include <stdio.h>\n\nint main(void) {\n    for (int i = 0; i < 10; i++) {\n",
-    "SELECT name, count(*) FROM orders JOIN customers ON",
-    "<html>\n<head>\n<title>My page</title>\n</head>\n<body>\n",
-    "Shopping list:\n- milk\n- bread\n- eggs\n-",
-    "The planets of the solar system:\n1. Mercury\n2. Venus\n3.",
-    "Ingredients for pancakes:\n* 2 cups of flour\n* 1 teaspoon of salt\n*",
-    "Il était une fois une petite fille qui",
-    "Die Hauptstadt von Deutschland ist Berlin. Die Stadt",
-    "Había una vez un perro que vivía en",
-    "日本の首都は東京です。東京は",
-    "Москва является столицей России. В городе",
+    "It was a bright cold day in April, and the clocks were striking thirteen. The old man closed the door of his house, "
+    "put the key into his pocket, and walked slowly down the street towards the market, as he did every morning. At the "
+    "market, he",
+    "The old lighthouse keeper had not spoken to anyone for three weeks. Every evening he climbed the stairs to light "
+    "the lamp, and every morning he climbed them again to put it out. One evening, when he reached the top of the stairs,",
+    "Photosynthesis is the process by which plants, algae and some bacteria use the energy of sunlight to turn carbon "
+    "dioxide and water into sugar and oxygen. It takes place in the chloroplasts, which contain",
+    "The history of the Roman Empire can be divided into several periods. The first period began in 27 BC, when Augustus "
+    "became the first emperor, and it ended in",
+    "Dear Sir or Madam,\n\nI am writing to complain about the washing machine that I bought in your shop on the third of "
+    "March. It worked for two weeks, and then it stopped. I would like",
+    "When in the Course of human events, it becomes necessary for one people to dissolve the political bands which have "
+    "connected them with another, and to assume among the powers of the earth,",
+    "def fibonacci(n):\n    \"\"\"Return the n-th Fibonacci number.\"\"\"\n    if n < 2:\n        return n\n"
+    "    return fibonacci(n - 1) + fibonacci(n - 2)\n\n\ndef factorial(n):\n    \"\"\"Return n!\"\"\"\n",
+    "#include <stdio.h>\n\nint main(void) {\n    for (int i = 0; i < 10; i++) {\n        printf(\"%d\\n\", i);\n    }\n"
+    "    return 0;\n}\n\nint sum(const int *values, int count) {\n",
+    "CREATE TABLE customers (\n    id INTEGER PRIMARY KEY,\n    name TEXT NOT NULL,\n    email TEXT NOT NULL\n);\n\n"
+    "CREATE TABLE orders (\n    id INTEGER PRIMARY KEY,\n",
+    "<html>\n<head>\n<title>My page</title>\n</head>\n<body>\n<h1>My page</h1>\n<p>This is my page.</p>\n<ul>\n"
+    "<li>One</li>\n<li>Two</li>\n",
+    "The days of the week are Monday, Tuesday, Wednesday, Thursday, Friday, Saturday and Sunday. The months of the year "
+    "are January, February,",
+    "The planets of the solar system, in order of their distance from the Sun:\n1. Mercury\n2. Venus\n3. Earth\n4.",
+    "Ingredients for pancakes:\n* 2 cups of flour\n* 1 teaspoon of salt\n* 2 eggs\n* 2 cups of milk\n\nInstructions:\n"
+    "1. Mix the flour and the salt in a large bowl.\n2.",
+    "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,",
+    "Il était une fois une petite fille de village, la plus jolie qu'on eût su voir. Sa mère en était folle, et sa "
+    "grand-mère plus folle encore. Cette bonne femme lui fit faire un petit chaperon rouge. Un jour,",
+    "Die Hauptstadt von Deutschland ist Berlin. Die Hauptstadt von Frankreich ist Paris. Die Hauptstadt von Italien ist "
+    "Rom. Die Hauptstadt von Spanien ist",
+    "En un lugar de la Mancha, de cuyo nombre no quiero acordarme, no ha mucho tiempo que vivía un hidalgo de los de "
+    "lanza en astillero, adarga antigua, rocín flaco y galgo corredor.",
+    "Москва является столицей России. Париж является столицей Франции. Рим является столицей Италии. Мадрид является",
     {"SmolLM2": "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n",
      "gemma": "<start_of_turn>user\nWhat is the capital of France?<end_of_turn>\n<start_of_turn>model\n"},
     {"SmolLM2": "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-                "<|im_start|>user\nWrite a short poem about the sea.<|im_end|>\n<|im_start|>assistant\n",
-     "gemma": "<start_of_turn>user\nWrite a short poem about the sea.<end_of_turn>\n<start_of_turn>model\n"},
+                "<|im_start|>user\nList the primary colors and say how to mix orange.<|im_end|>\n<|im_start|>assistant\n",
+     "gemma": "<start_of_turn>user\nList the primary colors and say how to mix orange.<end_of_turn>\n"
+              "<start_of_turn>model\n"},
 ]
 
 
@@ -80,12 +101,19 @@ def compare_tokens(model, folder, form="-"):
     ours = subprocess.run([BUILD / "bitkerf_probe", "greedy", model, form, "f16", "64"], check=True, stdout=subprocess.PIPE,
                           input=b"".join(p.encode() + b"\0" for p in prompts_for(model.name))).stdout
     lines = subprocess.run([program, model, "2"], check=True, stdout=subprocess.PIPE, input=ours).stdout.decode().split("\n")
-    rows = [(int(a), int(b), float(c)) for a, b, c in (line.split() for line in lines if line)]
-    margins = sorted(margin for id, best, margin in rows if id != best)
-    agreement = 1 - len(margins) / len(rows)
-    good = agreement >= LEAST_AGREEMENT and (not margins or margins[-1] < LARGEST_MARGIN) and len(rows) == 64 * len(PROMPTS)
-    print(f"{model.name}: {100 * agreement:.2f} % of {len(rows)} greedy tokens are llama.cpp's too; where not, its lead is at "
-          f"most {margins[-1] if margins else 0:.3f} logits: {'good' if good else 'BAD'}", flush=True)
+    rows = [[float(word) for word in line.split()] for line in lines if line]
+    wrong = [(at, row) for at, row in enumerate(rows) if row[0] not in (row[1], row[3])]
+    for at, row in wrong:
+        print(f"  prompt {at // 64}, token {at % 64}: we say {row[0]:.0f}, llama.cpp {row[1]:.0f} (lead {row[2]:.3f}) and "
+              f"{row[3]:.0f} (lead {row[4]:.3f})")
+    share = lambda agrees: 100 * sum(map(agrees, rows)) / len(rows)
+    agreement, margin = 100 - 100 * len(wrong) / len(rows), max([min(row[2], row[4]) for _, row in wrong], default=0)
+    good = agreement >= 100 * LEAST_AGREEMENT and margin < LARGEST_MARGIN and len(rows) == 64 * len(PROMPTS)
+    print(f"{model.name}: {agreement:.2f} % of {len(rows)} greedy tokens are llama.cpp's too, its lead at the others is at "
+          f"most {margin:.3f} logits (all at once {share(lambda r: r[0] == r[1]):.2f} %, largest lead "
+          f"{max(r[2] for r in rows):.3f}; token by token {share(lambda r: r[0] == r[3]):.2f} %, "
+          f"{max(r[4] for r in rows):.3f}; llama.cpp agrees with itself at {share(lambda r: r[1] == r[3]):.2f} %): "
+          f"{'good' if good else 'BAD'}", flush=True)
     return good
 
 

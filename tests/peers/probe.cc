@@ -47,13 +47,15 @@ void logits(const std::string& model, const EngineOptions& options) {
     std::istringstream in(line);
     for (Token id; in >> id;) ids.push_back(id);
     session.rollback(0);
-    session.feed_all(ids, 0, [&](i64, std::span<const float> row) { std::fwrite(row.data(), sizeof(float), row.size(), stdout); });
+    session.feed_all(
+        ids, 0, [&](i64, std::span<const float> row) { std::fwrite(row.data(), sizeof(float), row.size(), stdout); });
   }
 }
 
 int probe(std::span<char*> arguments) {
   std::string what = arguments.size() > 1 ? arguments[1] : "";
-  if (what == "greedy" && arguments.size() == 6) greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
+  if (what == "greedy" && arguments.size() == 6)
+    greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
   else if (what == "logits" && arguments.size() == 5) logits(arguments[2], options_of(arguments[3], arguments[4]));
   else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE\n"), 2;
   return 0;
