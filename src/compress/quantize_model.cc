@@ -51,7 +51,7 @@ class QuantizingSource final : public LinearSource {
     std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, threads_);
     report.matrices++;
     report.weights += shape.rows * shape.cols;
-    report.packed_bytes += packed->bytes();
+    report.packed_bytes += static_cast<i64>(packed->packed_bytes().size());
     std::string matrix = std::string(name) + ".weight";
     i64 total = rows.total > 0 ? rows.total : shape.rows;
     PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,

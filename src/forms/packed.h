@@ -44,7 +44,7 @@ class PackedLinear : public Linear {
   std::span<const std::byte> packed_bytes() const { return {bytes_, static_cast<std::size_t>(panels() * panel_bytes_)}; }
 
   Shape shape() const final { return shape_; }
-  i64 bytes() const final { return panels() * panel_bytes_; }
+  i64 bytes() const override { return panels() * panel_bytes_; }
   void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept final;
   i64 scratch(i64 tokens) const final;
 

@@ -58,6 +58,8 @@ class BitPlanes final : public PackedLinear {
                                                                      planes_kernels_avx512};  // by Isa
     return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, format_.has_minimum || view_.middle != 0);
   }
+  // Planes that are not read cost no time.
+  i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * places_.plane_bytes); }
   const void* kernel_data() const override { return &view_; }
   std::string describe() const override {
     return bits_ == format_.grid.bits() ? fmt::format("bit_planes {}", format_.name)
