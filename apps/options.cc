@@ -105,7 +105,7 @@ constexpr OptionRow kOptions[] = {
     {"--list", "", "formats, quantizers, forms", "List the number formats with their axes, the quantizers and the forms.",
      &Options::list},
     {"--json", "", "one JSON object on stdout", "Report as one JSON object on the standard output.", &Options::json},
-    {"--plain", "", "just two numbers: pp and tg", "Print the two speeds and nothing else.", &Options::plain},
+    {"--plain", "", "print the two speeds only", "Print the two speeds and nothing else.", &Options::plain},
     {"--tensors", "", "list every tensor", "List every tensor with type, shape and bytes.", &Options::list},
     {"--load", "", "also build the model",
      "Build the model as `run` would, so that every weight is checked, and show its memory.", &Options::check},
