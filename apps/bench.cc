@@ -97,7 +97,7 @@ int run_verb_bench(const Options& options) {
                      static_cast<double>(shape.weight_bytes) * static_cast<double>(n), true});
 
   for (Test& test : tests)
-    test.time(*engine, std::span(test.tokens).first(std::min<std::size_t>(test.tokens.size(), 64)));
+    test.time(*engine, std::span(test.tokens).first(std::min<std::size_t>(test.tokens.size(), 512)));
   i64 resident = resident_memory();
   RoofMeter meter(chosen_isa(), engine->threads());
   Roofs roofs = meter.measure(0);
