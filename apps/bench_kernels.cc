@@ -31,32 +31,12 @@ Shape parse_shape(const std::string& text) {
   return shape;
 }
 
-// What the kernel multiplies: the input after its encoding.
-void decode_input(const PackedLinear& linear, Isa isa, Matrix<const float> x, OwnedMatrix<double>& out) {
-  const Encoding& encoding = *linear.kernels(isa).encoding;
-  i64 bytes = encoding.bytes(x.rows, x.cols);
-  Buffer<std::byte> memory(bytes);
-  if (bytes > 0) {
-    encoding.prepare(memory.data(), x.rows, x.cols);
-    encoding.encode(isa, x, 0, x.rows, memory.data());
-  }
-  for (i64 t = 0; t < x.rows; t++)
-    for (i64 c = 0; c < x.cols; c++) {
-      if (bytes == 0) {
-        out(t, c) = x(t, c);
-        continue;
-      }
-      const auto& rows = *reinterpret_cast<const Int8Rows*>(memory.data());
-      out(t, c) = double{rows.scale[t * rows.groups + c / 32]} * rows.q[t * rows.cols + c];
-    }
-}
-
 // Largest error of the outputs that are looked at, in units of what rounding explains: a chain of cols + 4 sums of
 // terms that are at most four times the row's largest weight. Above 1 is wrong.
 double check(const PackedLinear& linear, Isa isa, Matrix<const float> x, Matrix<const float> y) {
   i64 tokens = std::min<i64>(x.rows, 3), cols = x.cols;
   OwnedMatrix<double> v(tokens, cols);
-  decode_input(linear, isa, x.sub_rows(0, tokens), v);
+  decode_input(*linear.kernels(isa).encoding, isa, x.sub_rows(0, tokens), v.view());
   OwnedMatrix<float> w(1, cols);
   double worst = 0;
   i64 step = std::max<i64>(1, linear.shape().rows / 97);

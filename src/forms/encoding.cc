@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <new>
 
+#include "core/buffer.h"
+
 namespace bitkerf {
 namespace {
 
@@ -45,5 +47,18 @@ void encode_int8(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memo
 const Encoding kFloatInput = {"f32", 1, [](i64, i64) -> i64 { return 0; }, [](void*, i64, i64) noexcept {},
                               [](Isa, Matrix<const float>, i64, i64, void*) noexcept {}};
 const Encoding kInt8Input = {"int8.g32", 32, int8_bytes, prepare_int8, encode_int8};
+
+void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out) {
+  i64 bytes = encoding.bytes(x.rows, x.cols);
+  Buffer<std::byte> memory(bytes);
+  if (bytes > 0) {
+    encoding.prepare(memory.data(), x.rows, x.cols);
+    encoding.encode(isa, x, 0, x.rows, memory.data());
+  }
+  const auto* rows = reinterpret_cast<const Int8Rows*>(memory.data());
+  for (i64 t = 0; t < x.rows; t++)
+    for (i64 c = 0; c < x.cols; c++)
+      out(t, c) = bytes == 0 ? x(t, c) : double{rows->scale[t * rows->groups + c / 32]} * rows->q[t * rows->cols + c];
+}
 
 }  // namespace bitkerf

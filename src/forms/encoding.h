@@ -36,6 +36,9 @@ struct Int8Rows {
   float* scaled_sum16;
   i64 cols, groups;          // padded columns; groups of 32 per token
 };
+// What kernels multiply: x after its encoding, as exact values (rows, cols). The reference of tests and checks.
+void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out);
+
 // The encoders of each instruction set (encode_*.cc): rows [first, last).
 using EncodeInt8 = void (*)(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
 void encode_int8_portable(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;

@@ -35,20 +35,7 @@ std::vector<std::byte> random_blocks(const StoredType& type, i64 blocks, std::mt
 // What the kernel multiplies: x after its encoding.
 std::vector<double> encoded(const Encoding& encoding, Isa isa, Matrix<const float> x) {
   std::vector<double> out(static_cast<std::size_t>(x.rows * x.cols));
-  i64 bytes = encoding.bytes(x.rows, x.cols);
-  if (bytes == 0) {
-    for (i64 t = 0; t < x.rows; t++)
-      for (i64 c = 0; c < x.cols; c++) out[static_cast<std::size_t>(t * x.cols + c)] = x(t, c);
-    return out;
-  }
-  Buffer<std::byte> memory(bytes);
-  encoding.prepare(memory.data(), x.rows, x.cols);
-  encoding.encode(isa, x, 0, x.rows, memory.data());
-  const auto& rows = *reinterpret_cast<const Int8Rows*>(memory.data());
-  for (i64 t = 0; t < x.rows; t++)
-    for (i64 c = 0; c < x.cols; c++)
-      out[static_cast<std::size_t>(t * x.cols + c)] =
-          double{rows.scale[t * rows.groups + c / 32]} * rows.q[t * x.cols + c];
+  decode_input(encoding, isa, x, {out.data(), x.rows, x.cols});
   return out;
 }
 

@@ -48,14 +48,7 @@ std::vector<Case> cases() {
 
 std::vector<double> encoded(const Encoding& encoding, Isa isa, Matrix<const float> x) {
   std::vector<double> out(static_cast<std::size_t>(x.rows * x.cols));
-  Buffer<std::byte> memory(encoding.bytes(x.rows, x.cols) + 1);
-  encoding.prepare(memory.data(), x.rows, x.cols);
-  encoding.encode(isa, x, 0, x.rows, memory.data());
-  const auto& rows = *reinterpret_cast<const Int8Rows*>(memory.data());
-  for (i64 t = 0; t < x.rows; t++)
-    for (i64 c = 0; c < x.cols; c++)
-      out[static_cast<std::size_t>(t * x.cols + c)] =
-          encoding.bytes(1, 32) == 0 ? x(t, c) : double{rows.scale[t * rows.groups + c / 32]} * rows.q[t * rows.cols + c];
+  decode_input(encoding, isa, x, {out.data(), x.rows, x.cols});
   return out;
 }
 

@@ -137,7 +137,6 @@ class BitPlanes final : public PackedLinear {
     const Grid& grid = format_.grid;
     bits_ = r;
     int dropped = grid.bits() - r;
-    view_.cols = shape().cols;
     view_.units = places_.units;
     view_.plane_bytes = places_.plane_bytes;
     view_.scales_at = places_.scales_at;

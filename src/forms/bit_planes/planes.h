@@ -26,7 +26,6 @@ enum class PlaneScale { f32, f16, bf16, e8m0, e4m3 };  // by scale_types()'s ord
 // What the kernels know of a matrix. Level u = value of the planes read, as an unsigned integer, shifted left by `shift`:
 //   weight = scale * tensor_scale * factor * (u - offset) + (scale * tensor_scale * middle | minimum)
 struct PlaneView {
-  i64 cols;               // true columns
   i64 units;              // of 32 columns
   i64 plane_bytes;        // of a panel: units * 128
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
