@@ -82,7 +82,7 @@ int run_verb_bench_kernels(const Options& options) {
   bool wrong = false;
   for (const std::string& spec : formats) {
     NumberFormat format = parse_number_format(spec);
-    Quantized quantized = round_to_nearest(weights.view(), format, ScaleSearch::largest);
+    Quantized quantized = round_to_nearest(weights.view(), format, scale_rules::largest, &threads);
     for (const FormRow& form : forms()) {
       if (!form.pack || !form.holds_format(format)) continue;
       auto linear = form.pack(quantized, threads);

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <random>
 
-#include "compress/quantizers/round_to_nearest.h"
+#include <fmt/format.h>
+
+#include "compress/quantizers/fit_grid.h"
 #include "compress/recipe.h"
 #include "core/error.h"
 #include "files/packed_tensors.h"
@@ -19,6 +21,8 @@ std::string message_of(auto&& action) {
   }
   return "";
 }
+
+double grid_bits_per_weight(const NumberFormat& format) { return static_cast<double>(format.grid.bits()) / format.grid.dimension(); }
 
 TEST(RecipeBook, TheLastMatchingLineCounts) {
   RecipeBook book("*=rtn/int4.g64\n# a comment\nblk.*.attn_v = rtn/int8.row | bit_planes; token_embd = keep");
@@ -39,36 +43,104 @@ TEST(RecipeBook, SaysWhatIsWrong) {
     EXPECT_NE(message_of([&] { RecipeBook book(c.text); }).find(c.part), std::string::npos) << c.text;
 }
 
+OwnedMatrix<float> normal_weights(i64 rows, i64 cols, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  OwnedMatrix<float> w(rows, cols);
+  for (float& v : std::span(w.view().data, static_cast<std::size_t>(rows * cols))) v = 0.02f * normal(random);
+  return w;
+}
+
+constexpr const ScaleRule* kRules[] = {&scale_rules::largest, &scale_rules::ocp, &scale_rules::squared_error, &scale_rules::wide};
+
 // Every format: each weight takes a nearest level of its scale, and the search never does worse than the plain scale.
 TEST(RoundToNearest, TakesTheNearestLevelOfEveryFormat) {
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  OwnedMatrix<float> w(3, 150);
-  for (float& v : std::span(w.view().data, 450)) v = 0.02f * normal(random);
+  OwnedMatrix<float> w = normal_weights(3, 150, 1);
   for (const FormatRow& row : number_formats()) {
     NumberFormat format = parse_number_format(row.name);
-    double errors[2];
-    for (ScaleSearch search : {ScaleSearch::largest, ScaleSearch::squared_error}) {
-      Quantized q = round_to_nearest(w.view(), format, search);
-      double error = 0;
-      for (i64 r = 0; r < 3; r++)
-        for (i64 c = 0; c < 150; c++) {
-          i64 g = format.group_of(c);
-          double scale = double{q.scales(r, g)} * q.tensor_scale, minimum = format.has_minimum ? q.minima(r, g) : 0.0f;
-          double least = INFINITY;
-          for (int code = 0; code < format.grid.levels(); code++)
-            least = std::min(least, std::fabs(scale * format.grid.value(code) + minimum - w(r, c)));
-          double got = std::fabs(double{q.weight(r, c)} - w(r, c));
-          ASSERT_LE(got, least + 1e-6) << row.name << ' ' << r << ' ' << c;
-          error += got * got;
-        }
-      errors[search == ScaleSearch::squared_error] = error;
+    std::vector<double> errors;
+    for (const ScaleRule* rule : kRules) {
+      Quantized q = round_to_nearest(w.view(), format, *rule);
+      ASSERT_TRUE(q.format.open_parameter.empty()) << row.name;
+      ASSERT_EQ(parse_number_format(q.format.name).name, q.format.name);
+      const Grid& grid = q.format.grid;
+      if (grid.levels() <= 256 && grid.dimension() == 1 && !format.row_tables)
+        for (i64 r = 0; r < 3; r++)
+          for (i64 c = 0; c < 150; c++) {
+            i64 g = format.group_of(c);
+            double scale = double{q.scales(r, g)} * q.tensor_scale, minimum = format.has_minimum ? q.minima(r, g) : 0.0f;
+            double least = INFINITY;
+            for (int code = 0; code < grid.levels(); code++)
+              least = std::min(least, std::fabs(scale * grid.value(code) + minimum - w(r, c)));
+            double got = std::fabs(double{q.weight(r, c)} - w(r, c));
+            ASSERT_LE(got, least + 1e-6) << row.name << ' ' << r << ' ' << c;
+          }
+      errors.push_back(squared_error(w.view(), q));
     }
-    EXPECT_LE(errors[1], errors[0] * 1.0001) << row.name;
-    if (format.grid.bits() >= 4) {
-      EXPECT_LT(errors[1], 0.03 * 450 * 0.02 * 0.02) << row.name;
+    EXPECT_LE(errors[2], errors[0] * 1.0001) << row.name;
+    double bits = grid_bits_per_weight(format);
+    // Lattices and learned levels are better than this too.
+    if (bits >= 4) {
+      EXPECT_LT(errors[2], 0.03 * 450 * 0.02 * 0.02) << row.name;
+    } else if (bits >= 2) {
+      EXPECT_LT(errors[2], 0.35 * 450 * 0.02 * 0.02) << row.name;
     }
   }
+}
+
+TEST(RoundToNearest, BlocksOfRowsShareTheirScales) {
+  OwnedMatrix<float> w = normal_weights(11, 70, 2);
+  Threads threads(2);
+  for (const char* spec : {"int4.b4x32", "uint3.b4x32", "nvfp4.b4x32", "cb8d2.b4x32", "e2m1.tensor"}) {
+    NumberFormat format = parse_number_format(spec);
+    Quantized q = round_to_nearest(w.view(), format, scale_rules::squared_error, &threads);
+    Quantized alone = round_to_nearest(w.view(), format, scale_rules::squared_error);
+    for (i64 r = 0; r < 11; r++)
+      for (i64 g = 0; g < format.groups(70); g++) {
+        EXPECT_EQ(q.scales(r, g), alone.scales(r, g));
+        EXPECT_EQ(q.scales(r, g), q.scales(format.group_rows > 11 ? 0 : r / 4 * 4, g)) << spec;
+      }
+    EXPECT_NE(q.scales(0, 0), 0);
+    EXPECT_LT(squared_error(w.view(), q), 0.2 * 770 * 0.02 * 0.02) << spec;
+  }
+}
+
+// The exponent's search finds what a look at every 0.005 finds, and learned levels beat fixed ones.
+TEST(FitGrid, FindsTheBestExponent) {
+  OwnedMatrix<float> w = normal_weights(64, 256, 3);
+  NumberFormat format = parse_number_format("pow4:a=auto.f32.row");
+  double found = best_exponent(w.view(), format, scale_rules::largest, nullptr), best = 0, least = INFINITY;
+  for (int i = 40; i <= 240; i++) {
+    double error = squared_error(w.view(), round_to_nearest(w.view(), with_parameter(format, fmt::format("{:.3f}", i * 0.005)), scale_rules::largest));
+    if (error < least) least = error, best = i * 0.005;
+  }
+  EXPECT_NEAR(found, best, 0.0101);
+  EXPECT_EQ(round_to_nearest(w.view(), format, scale_rules::largest).format.name, fmt::format("pow4:a={:.3f}.f32.row", found));
+}
+
+// Mean squared errors on N(0, 1) with the best scale of each row. Power 0.8: 0.0119, 15 uniform levels: 0.0130 (NUPES'
+// claim, computed independently); k-means reaches the Lloyd-Max bound of 16 levels, 0.0095, two weights at a time less.
+TEST(FitGrid, ErrorsOnNormalValues) {
+  OwnedMatrix<float> w = normal_weights(64, 4096, 4);
+  auto error = [&](const char* spec) {
+    Quantized q = round_to_nearest(w.view(), parse_number_format(spec), scale_rules::squared_error);
+    return squared_error(w.view(), q) / (64 * 4096 * 0.02 * 0.02);
+  };
+  EXPECT_NEAR(error("mxint4.f32.tensor"), 0.0130, 0.0002);
+  EXPECT_NEAR(error("pow4.f32.tensor"), 0.0119, 0.0002);
+  EXPECT_NEAR(error("cb4.f32.tensor"), 0.0095, 0.0002);
+  EXPECT_LT(error("cb4row"), 0.0098);
+  EXPECT_NEAR(error("cb2.f32.tensor"), 0.1175, 0.001);
+  EXPECT_LT(error("cb4d2.f32.tensor"), 0.1115);
+  EXPECT_NEAR(error("e8p2"), 0.0915, 0.002);
+}
+
+TEST(FitGrid, TakesTheBestSplit) {
+  OwnedMatrix<float> w = normal_weights(8, 256, 5);
+  Quantized q = round_to_nearest(w.view(), parse_number_format("fp4.f32.row"), scale_rules::wide);
+  double got = squared_error(w.view(), q);
+  for (const char* split : {"e1m2", "e2m1", "e3m0"})
+    EXPECT_LE(got, 1.0001 * squared_error(w.view(), round_to_nearest(w.view(), parse_number_format(fmt::format("fp4:split={}.f32.row", split)), scale_rules::wide)));
 }
 
 TEST(PackedTensors, AreReadBackAndChecked) {

@@ -37,7 +37,7 @@ class QuantizingSource final : public LinearSource {
     }
     OwnedMatrix<float> weights(shape.rows, shape.cols);
     threads_.split(shape.rows, [&](i64 first, i64 last) { source->expand(first, weights.view().sub_rows(first, last - first)); });
-    Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format));
+    Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format), threads_);
     double error = 0, size = 0;
     for (i64 r = 0; r < shape.rows; r++)
       for (i64 c = 0; c < shape.cols; c++) {
@@ -55,7 +55,7 @@ class QuantizingSource final : public LinearSource {
     std::string matrix = std::string(name) + ".weight";
     i64 total = rows.total > 0 ? rows.total : shape.rows;
     PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
-                       recipe.format, shape, rows.first, total, quantized.tensor_scale};
+                       quantized.format.name, shape, rows.first, total, quantized.tensor_scale};
     std::span<const std::byte> bytes = packed->packed_bytes();
     entries.push_back(entry);
     tensors.push_back({entry.tensor, stored_type("I8"), {static_cast<i64>(bytes.size())}, bytes.data(), static_cast<i64>(bytes.size())});

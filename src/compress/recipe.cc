@@ -9,11 +9,16 @@
 namespace bitkerf {
 namespace {
 
+template <const ScaleRule& kRule>
+Quantized nearest(Matrix<const float> weights, const NumberFormat& format, Threads& threads) {
+  return round_to_nearest(weights, format, kRule, &threads);
+}
+
 constexpr QuantizerRow kQuantizers[] = {
-    {"rtn", "round to nearest, scales of least squared error",
-     [](Matrix<const float> w, const NumberFormat& f) { return round_to_nearest(w, f, ScaleSearch::squared_error); }},
-    {"rtn-max", "round to nearest, scales from the largest weight",
-     [](Matrix<const float> w, const NumberFormat& f) { return round_to_nearest(w, f, ScaleSearch::largest); }},
+    {"rtn", "round to nearest, scales of least squared error", nearest<scale_rules::squared_error>, "squared error"},
+    {"rtn-max", "round to nearest, scales from the largest weight; E8M0 scales are rounded up", nearest<scale_rules::largest>, "min-max"},
+    {"rtn-ocp", "the same, but E8M0 scales are rounded down as in the OCP text, which clips", nearest<scale_rules::ocp>, "min-max"},
+    {"rtn-wide", "round to nearest, the best of 100 scales from 0.01 to 1.2 of that (LLM-FP4's bias search)", nearest<scale_rules::wide>, "squared error"},
 };
 
 std::string_view trim(std::string_view s) {

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/threads.h"
 #include "formats/number_format.h"
 
 namespace bitkerf {
@@ -20,7 +21,9 @@ namespace bitkerf {
 struct QuantizerRow {
   std::string_view name;
   std::string_view about;
-  Quantized (*run)(Matrix<const float> weights, const NumberFormat& format);
+  // The result's format is final: parameters that were left to the quantizer are chosen.
+  Quantized (*run)(Matrix<const float> weights, const NumberFormat& format, Threads& threads);
+  std::string_view range = "", rounding = "nearest", paper = "";  // axes of the survey, see records.h
 };
 std::span<const QuantizerRow> quantizers();
 

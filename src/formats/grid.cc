@@ -22,40 +22,111 @@ Grid Grid::integers(int first, int last, int step) {
 Grid Grid::table(std::vector<float> values) {
   CHECK(!values.empty() && values.size() <= 65536);
   Grid g;
+  auto tables = std::make_shared<Tables>();
   std::vector<int> order(values.size());
   std::iota(order.begin(), order.end(), 0);
   auto at = [&](int code) { return values[static_cast<std::size_t>(code)]; };
   std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return at(a) < at(b); });
+  bool plus_zero = false;
   for (int code : order) {
-    if (!g.sorted_.empty() && g.sorted_.back() == at(code)) continue;
-    g.sorted_.push_back(at(code));
-    g.sorted_codes_.push_back(code);
+    if (at(code) == 0 && std::signbit(at(code)) && tables->minus_zero < 0) tables->minus_zero = code;
+    plus_zero |= at(code) == 0 && !std::signbit(at(code));
+    if (!tables->sorted.empty() && tables->sorted.back() == at(code)) continue;
+    tables->sorted.push_back(at(code));
+    tables->sorted_codes.push_back(code);
   }
-  g.values_ = std::move(values);
+  if (!plus_zero) tables->minus_zero = -1;
+  tables->lowest = tables->sorted.front();
+  tables->highest = tables->sorted.back();
+  g.levels_ = static_cast<int>(values.size());
+  tables->values = std::move(values);
+  g.tables_ = std::move(tables);
+  return g;
+}
+
+Grid Grid::points(int dimension, std::vector<float> values, NearestPoint nearest) {
+  CHECK(dimension >= 1 && !values.empty() && values.size() % static_cast<std::size_t>(dimension) == 0);
+  if (dimension == 1) return table(std::move(values));
+  Grid g;
+  g.dimension_ = dimension;
+  g.levels_ = static_cast<int>(values.size()) / dimension;
+  CHECK_LE(g.levels_, 65536);
+  auto tables = std::make_shared<Tables>();
+  auto [low, high] = std::minmax_element(values.begin(), values.end());
+  tables->lowest = *low;
+  tables->highest = *high;
+  tables->nearest = nearest;
+  if (!nearest) {
+    tables->by_weight.resize(values.size());
+    for (int i = 0; i < dimension; i++)
+      for (int code = 0; code < g.levels_; code++)
+        tables->by_weight[static_cast<std::size_t>(i * g.levels_ + code)] = values[static_cast<std::size_t>(code * dimension + i)];
+  }
+  tables->values = std::move(values);
+  g.tables_ = std::move(tables);
   return g;
 }
 
 int Grid::bits() const { return std::bit_width(static_cast<unsigned>(levels() - 1)); }
-float Grid::lowest() const { return affine_ ? static_cast<float>(first_) : sorted_.front(); }
-float Grid::highest() const { return affine_ ? value(levels() - 1) : sorted_.back(); }
+float Grid::lowest() const { return affine_ ? static_cast<float>(first_) : tables_->lowest; }
+float Grid::highest() const { return affine_ ? value(levels() - 1) : tables_->highest; }
 float Grid::magnitude() const { return std::max(std::fabs(lowest()), std::fabs(highest())); }
 
 int Grid::nearest(float value) const {
-  if (!(value > lowest())) return affine_ ? 0 : sorted_codes_.front();  // NaN too
-  if (value >= highest()) return affine_ ? levels() - 1 : sorted_codes_.back();
-  if (affine_) return static_cast<int>(std::nearbyint((value - static_cast<float>(first_)) / static_cast<float>(step_)));
-  auto above = std::upper_bound(sorted_.begin(), sorted_.end(), value) - sorted_.begin();  // in 1..size-1
+  if (affine_) {
+    if (!(value > lowest())) return 0;  // NaN too
+    if (value >= highest()) return levels() - 1;
+    if (step_ == 1) return static_cast<int>(std::nearbyint(value)) - first_;
+    return static_cast<int>(std::nearbyint((double{value} - first_) / step_));
+  }
+  CHECK_EQ(dimension_, 1);
+  const Tables& t = *tables_;
+  if (!(value > t.lowest)) return t.sorted_codes.front();
+  if (value >= t.highest) return t.sorted_codes.back();
+  auto above = std::upper_bound(t.sorted.begin(), t.sorted.end(), value) - t.sorted.begin();  // in 1..size-1
   // Doubles: the difference of two floats of different size is not exact in float.
-  double low = double{value} - double{sorted_[static_cast<std::size_t>(above - 1)]};
-  double high = double{sorted_[static_cast<std::size_t>(above)]} - double{value};
-  int low_code = sorted_codes_[static_cast<std::size_t>(above - 1)], high_code = sorted_codes_[static_cast<std::size_t>(above)];
-  if (low != high) return low < high ? low_code : high_code;
-  return low_code % 2 == 0 ? low_code : high_code;
+  double low = double{value} - double{t.sorted[static_cast<std::size_t>(above - 1)]};
+  double high = double{t.sorted[static_cast<std::size_t>(above)]} - double{value};
+  int low_code = t.sorted_codes[static_cast<std::size_t>(above - 1)], high_code = t.sorted_codes[static_cast<std::size_t>(above)];
+  int code = low != high ? (low < high ? low_code : high_code) : low_code % 2 == 0 ? low_code : high_code;
+  if (t.minus_zero >= 0 && std::signbit(value) && t.values[static_cast<std::size_t>(code)] == 0) return t.minus_zero;
+  return code;
+}
+
+int Grid::nearest(const float* point) const {
+  if (dimension_ == 1) return nearest(*point);
+  if (tables_->nearest) return tables_->nearest(point);
+  constexpr int kBlock = 256;
+  int best = 0;
+  float least = INFINITY;
+  for (int first = 0; first < levels_; first += kBlock) {
+    int count = std::min(kBlock, levels_ - first);
+    float error[kBlock] = {};
+    for (int i = 0; i < dimension_; i++) {
+      const float* v = tables_->by_weight.data() + i * levels_ + first;
+      for (int code = 0; code < count; code++) error[code] += (point[i] - v[code]) * (point[i] - v[code]);
+    }
+    for (int code = 0; code < count; code++)
+      if (error[code] < least) least = error[code], best = first + code;
+  }
+  return best;
+}
+
+Grid Grid::with_reach(float reach) const {
+  Grid grid = *this;
+  grid.reach_ = reach;
+  return grid;
+}
+
+Grid Grid::with_rms(float rms) const {
+  Grid grid = *this;
+  grid.rms_ = rms;
+  return grid;
 }
 
 std::optional<float> Grid::int8_step() const {
-  std::vector<float> values = sorted_;
-  if (affine_) values = {lowest(), highest(), static_cast<float>(step_), value(std::min(1, levels() - 1))};
+  const float extremes[] = {lowest(), highest(), static_cast<float>(step_), affine_ ? value(std::min(1, levels() - 1)) : 0};
+  std::span<const float> values = affine_ ? std::span<const float>(extremes) : std::span<const float>(tables_->values);
   // The greatest common divisor of all values as multiples of 2^-24.
   std::int64_t divisor = 0;
   for (float v : values) {

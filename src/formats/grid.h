@@ -2,7 +2,10 @@
 // bits? does it fit a byte shuffle? are its multiples int8?) and never for its name.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/view.h"
@@ -13,43 +16,69 @@ class Grid {
  public:
   // first, first + step, ..., last; code 0 is `first`. At most 65,536 levels.
   static Grid integers(int first, int last, int step = 1);
-  // Any values, code by code; duplicates (+0 and -0) are allowed, the lower code is then the one encoded.
+  // Any values, code by code; duplicates are allowed, the lowest code is then the one encoded. Where both +0 and -0
+  // occur, negative values that round to zero get the code of -0, as IEEE conversions do.
   static Grid table(std::vector<float> values);
+  // A code stands for a point of `dimension` neighbouring weights of a row: values (levels, dimension). `nearest`: of a
+  // point, for codebooks with something better than a look at every level.
+  using NearestPoint = int (*)(const float* point) noexcept;
+  static Grid points(int dimension, std::vector<float> values, NearestPoint nearest = nullptr);
 
-  int levels() const { return affine_ ? (last_ - first_) / step_ + 1 : static_cast<int>(values_.size()); }
+  int levels() const { return affine_ ? (last_ - first_) / step_ + 1 : levels_; }
   int bits() const;  // of a code
-  float value(int code) const { return affine_ ? static_cast<float>(first_ + step_ * code) : values_[static_cast<std::size_t>(code)]; }
-  float lowest() const;
+  int dimension() const { return dimension_; }  // weights per code
+  float value(int code) const { return affine_ ? static_cast<float>(first_ + step_ * code) : tables_->values[static_cast<std::size_t>(code)]; }
+  // Weight i, 0 <= i < dimension(), of the point that the code stands for.
+  float value(int code, int i) const { return dimension_ == 1 ? value(code) : tables_->values[static_cast<std::size_t>(code * dimension_ + i)]; }
+  float lowest() const;     // of all weights of all points
   float highest() const;
   float magnitude() const;  // largest absolute value
-  // The nearest level; of two equally near the one of the even code (integers) or of the even rank (tables), which is
-  // "round half to even" for every format that we know. Values outside clip.
+  // Where quantizers put a group: its largest weight on reach() (the magnitude, unless a table was learned for another
+  // place), or, when rms() > 0 (lattices), its root mean square on rms().
+  float reach() const { return reach_ > 0 ? reach_ : magnitude(); }
+  float rms() const { return rms_; }
+  Grid with_reach(float reach) const;
+  Grid with_rms(float rms) const;
+  // The nearest level; of two equally near the even one (consecutive integers) or the one of the even code (all others:
+  // an even mantissa in a small float), which is IEEE's "round half to even". Values outside clip. Of dimension 1.
   int nearest(float value) const;
-  // The first code of the nearest level for values in this order: sorted values and their codes.
-  const std::vector<float>& sorted_values() const { return sorted_; }
+  // Of any dimension: the code of the point with the smallest sum of squared differences; of several, the lowest code.
+  int nearest(const float* point) const;
+  // Distinct values, ascending; of a table.
+  const std::vector<float>& sorted_values() const { return tables_->sorted; }
 
   bool is_affine() const { return affine_; }
   int first() const { return first_; }  // of integers()
   int step() const { return step_; }
 
-  // At most 16 levels: one byte shuffle decodes a code.
-  bool fits_shuffle() const { return levels() <= 16; }
+  // At most 16 levels of one weight: one byte shuffle decodes a code.
+  bool fits_shuffle() const { return levels() <= 16 && dimension_ == 1; }
   // value = offset + sum of bit * weight, so planes of bits are exact.
   bool splits_into_bits() const { return affine_ && bits() <= 8; }
   // A step such that every value / step is an integer in -128..127: int8 dot products are exact (E2M1: 0.5).
   std::optional<float> int8_step() const;
 
  private:
+  // Shared by the copies of a grid (every matrix has one, and a lattice's table takes 2 MB); never changed.
+  struct Tables {
+    std::vector<float> values;       // (levels, dimension)
+    std::vector<float> sorted;       // ascending, distinct; of dimension 1
+    std::vector<int> sorted_codes;
+    int minus_zero = -1;             // code of -0 where +0 has one too
+    std::vector<float> by_weight;    // (dimension, levels); of dimension > 1, so that a search is vector code
+    float lowest = 0, highest = 0;
+    NearestPoint nearest = nullptr;
+  };
   bool affine_ = false;
-  int first_ = 0, last_ = 0, step_ = 1;
-  std::vector<float> values_;          // of a table, by code
-  std::vector<float> sorted_;          // of a table, ascending, distinct
-  std::vector<int> sorted_codes_;
+  int first_ = 0, last_ = 0, step_ = 1, levels_ = 0, dimension_ = 1;
+  float reach_ = 0, rms_ = 0;
+  std::shared_ptr<const Tables> tables_;
 };
 
 // The levels of a small float of 1 sign, `exponent_bits` and `mantissa_bits` bits, code by code: no infinities or NaN
 // (OCP MX, section 5.3) except where `all_ones_is_nan` drops the top code of each sign (E4M3) and `ieee` drops the top
-// exponent (E5M2). bias: 2^(exponent_bits-1) - 1 as usual, or any real number (LLM-FP4, section 3.1).
+// exponent (E5M2). The bias is 2^(exponent_bits-1) - 1; another one, a real number even (LLM-FP4, section 3.1), only
+// multiplies all levels by a power of two, so it is the scale's business (docs/formats.md).
 struct SmallFloat {
   int exponent_bits, mantissa_bits;
   bool all_ones_is_nan = false, ieee = false;

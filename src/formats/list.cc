@@ -1,56 +1,13 @@
-// The tables of number formats and scale types.
-#include <bit>
+// The table of number formats.
 #include <charconv>
 #include <cmath>
-#include <cstring>
-
-#include <fmt/format.h>
 
 #include "core/error.h"
-#include "core/float16.h"
+#include "formats/lattice.h"
 #include "formats/number_format.h"
 
 namespace bitkerf {
 namespace {
-
-template <class T>
-void store_as(T value, std::byte* p) { std::memcpy(p, &value, sizeof value); }
-template <class T>
-T load_as(const std::byte* p) {
-  T value;
-  std::memcpy(&value, p, sizeof value);
-  return value;
-}
-
-// Powers of two from 2^-127 to 2^127, rounded up so that no value of the group clips (the OCP text rounds down).
-float round_e8m0(float v) noexcept {
-  if (!(v > 0x1p-127f)) return 0x1p-127f;
-  int exponent = 0;
-  float fraction = std::frexp(v, &exponent);  // in [0.5, 1)
-  return std::ldexp(1.0f, fraction == 0.5f ? exponent - 1 : std::min(exponent, 127));
-}
-
-const Grid& e4m3() {
-  static const Grid grid = small_float_grid({4, 3, true});
-  return grid;
-}
-
-constexpr ScaleType kScaleTypes[] = {
-    {"f32", 4, [](float v) noexcept { return v; }, [](float v, std::byte* p) noexcept { store_as(v, p); },
-     [](const std::byte* p) noexcept { return load_as<float>(p); }, false},
-    {"f16", 2, [](float v) noexcept { return f16_to_f32(f32_to_f16(std::min(v, 65504.0f))); },
-     [](float v, std::byte* p) noexcept { store_as(f32_to_f16(v), p); },
-     [](const std::byte* p) noexcept { return f16_to_f32(load_as<std::uint16_t>(p)); }, false},
-    {"bf16", 2, [](float v) noexcept { return bf16_to_f32(f32_to_bf16(v)); },
-     [](float v, std::byte* p) noexcept { store_as(f32_to_bf16(v), p); },
-     [](const std::byte* p) noexcept { return bf16_to_f32(load_as<std::uint16_t>(p)); }, false},
-    {"e8m0", 1, round_e8m0,
-     [](float v, std::byte* p) noexcept { store_as(static_cast<std::uint8_t>(std::ilogb(v) + 127), p); },
-     [](const std::byte* p) noexcept { return std::ldexp(1.0f, load_as<std::uint8_t>(p) - 127); }, false},
-    {"e4m3", 1, [](float v) noexcept { return e4m3().value(e4m3().nearest(v)); },
-     [](float v, std::byte* p) noexcept { store_as(static_cast<std::uint8_t>(e4m3().nearest(v)), p); },
-     [](const std::byte* p) noexcept { return e4m3().value(load_as<std::uint8_t>(p)); }, true},
-};
 
 template <int kBits>
 Grid signed_integers() { return Grid::integers(-(1 << (kBits - 1)), (1 << (kBits - 1)) - 1); }
@@ -71,14 +28,82 @@ Grid nf4() {
                       0.7229568362236023f, 1.0f});
 }
 
+double read_number(std::string_view text, double low, double high, std::string_view what) {
+  double value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
+    fail(Fault::usage, "number format: {} is '{}', expected a number from {:g} to {:g}", what, text, low, high);
+  return value;
+}
+
 // sign(q) |q / Q|^(1/a): denser near zero for a < 1. a = 0.8 is the best on normal data (NUPES, section 3).
-template <int kBits>
-Grid power() {
-  int top = (1 << (kBits - 1)) - 1;
+Grid power(int bits, double a) {
+  int top = (1 << (bits - 1)) - 1;
   std::vector<float> values;
   for (int q = -top; q <= top; q++)
-    values.push_back(static_cast<float>(std::copysign(std::pow(std::fabs(static_cast<double>(q)) / top, 1 / 0.8), q)));
+    values.push_back(static_cast<float>(std::copysign(std::pow(std::fabs(static_cast<double>(q)) / top, 1 / a), q)));
   return Grid::table(std::move(values));
+}
+template <int kBits>
+Grid power() { return power(kBits, 0.8); }
+template <int kBits>
+Grid power_of(std::string_view a) { return power(kBits, read_number(a, 0.1, 4, "the exponent a")); }
+
+// A float of one sign bit and any split of the others: "e2m1".
+template <int kBits>
+Grid split_of(std::string_view split) {
+  if (split.size() == 4 && split[0] == 'e' && split[2] == 'm') {
+    int exponent = split[1] - '0', mantissa = split[3] - '0';
+    if (exponent >= 1 && exponent <= 5 && mantissa >= 0 && exponent + mantissa == kBits - 1)
+      return small_float_grid({exponent, mantissa, exponent == 4 && mantissa == 3, exponent == 5 && mantissa == 2});
+  }
+  fail(Fault::usage, "number format: the split is '{}', expected eXmY, X from 1 to 5, of {} bits with the sign", split, kBits);
+}
+
+// Where the standard normal distribution has reached p.
+float normal_quantile(double p) {
+  double low = -6, high = 6;
+  for (int i = 0; i < 60; i++) {
+    double middle = (low + high) / 2;
+    (std::erfc(-middle / std::sqrt(2.0)) / 2 < p ? low : high) = middle;
+  }
+  return static_cast<float>(low);
+}
+
+// A codebook's levels are integers of at most 127, so that its products are exact in int8. What stands for one that
+// is still to be learned: normal quantiles, in each dimension.
+template <int kBits, int kDimension>
+Grid codebook() {
+  constexpr int kSteps = 1 << (kBits / kDimension);
+  std::vector<float> steps, values;
+  for (int i = 0; i < kSteps; i++) steps.push_back(std::nearbyint(127 * normal_quantile((i + 0.5) / kSteps) / normal_quantile((kSteps - 0.5) / kSteps)));
+  for (int code = 0; code < 1 << kBits; code++)
+    for (int i = 0, rest = code; i < kDimension; i++, rest /= kSteps) values.push_back(steps[static_cast<std::size_t>(rest % kSteps)]);
+  return Grid::points(kDimension, std::move(values)).with_reach(127);
+}
+
+// Two hexadecimal digits per level, two's complement, point after point.
+template <int kBits, int kDimension>
+Grid codebook_of(std::string_view text) {
+  std::size_t count = std::size_t{kDimension} << kBits;
+  std::vector<float> values;
+  for (std::size_t i = 0; i + 2 <= text.size() && values.size() < count; i += 2) {
+    unsigned byte = 0;
+    auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+    if (error != std::errc() || end != text.data() + i + 2 || byte == 0x80) break;
+    values.push_back(static_cast<float>(static_cast<std::int8_t>(byte)));
+  }
+  if (values.size() != count || text.size() != 2 * count)
+    fail(Fault::usage, "number format: a codebook of {} points of {} needs {} hexadecimal digits, two per value, no 80", 1 << kBits,
+         kDimension, 2 * count);
+  return Grid::points(kDimension, std::move(values)).with_reach(127);
+}
+
+// Dynamic fixed point: p bits, symmetric.
+Grid fixed_point() { return symmetric<32767>(); }
+Grid fixed_point_of(std::string_view p) {
+  int bits = static_cast<int>(read_number(p, 9, 16, "p"));
+  return Grid::integers(-(1 << (bits - 1)) + 1, (1 << (bits - 1)) - 1);
 }
 
 const FormatRow kFormats[] = {
@@ -131,59 +156,27 @@ const FormatRow kFormats[] = {
     {"nvfp4", small<2, 1>, 16, "e4m3", false, "E2M1, E4M3 scales, one float32 per tensor"},
     {"nvint4", symmetric<7>, 16, "e4m3", false, "+-7, E4M3 scales, one float32 per tensor (INT v.s. FP)"},
     {"nf4", nf4, 64, "f16", false, "normal quantiles (QLoRA)"},
-    {"pow3", power<3>, 64, "f16", false, "power 0.8 (NUPES)"},
-    {"pow4", power<4>, 64, "f16", false, "power 0.8 (NUPES)"},
-    {"pow8", power<8>, 64, "f16", false, "power 0.8 (NUPES)"},
+    {"pow3", power<3>, 64, "f16", false, "power a = 0.8 (NUPES)", "a", "", power_of<3>},
+    {"pow4", power<4>, 64, "f16", false, "power a = 0.8, or a=auto: searched for each matrix", "a", "", power_of<4>},
+    {"pow8", power<8>, 64, "f16", false, "power a = 0.8", "a", "", power_of<8>},
+    {"fp4", small<2, 1>, 32, "f32", false, "the best split of 4 bits for each matrix (LLM-FP4)", "split", "auto", split_of<4>},
+    {"fp6", small<2, 3>, 32, "f32", false, "the best split of 6 bits for each matrix", "split", "auto", split_of<6>},
+    {"fp8", small<4, 3>, 32, "f32", false, "the best split of 8 bits for each matrix", "split", "auto", split_of<8>},
+    {"cb2", codebook<2, 1>, 64, "f16", false, "4 levels by k-means for each matrix", "v", "auto", codebook_of<2, 1>},
+    {"cb3", codebook<3, 1>, 64, "f16", false, "8 levels by k-means for each matrix", "v", "auto", codebook_of<3, 1>},
+    {"cb4", codebook<4, 1>, 64, "f16", false, "16 levels by k-means for each matrix", "v", "auto", codebook_of<4, 1>},
+    {"cb2row", codebook<2, 1>, kWholeRow, "f16", false, "4 levels by k-means for each row", "", "", nullptr, true},
+    {"cb3row", codebook<3, 1>, kWholeRow, "f16", false, "8 levels by k-means for each row", "", "", nullptr, true},
+    {"cb4row", codebook<4, 1>, kWholeRow, "f16", false, "16 levels by k-means for each row", "", "", nullptr, true},
+    {"cb4d2", codebook<4, 2>, 64, "f16", false, "16 points of 2 weights by k-means, 2 bits a weight", "v", "auto", codebook_of<4, 2>},
+    {"cb6d2", codebook<6, 2>, 64, "f16", false, "64 points of 2 weights by k-means, 3 bits a weight", "v", "auto", codebook_of<6, 2>},
+    {"cb8d2", codebook<8, 2>, 64, "f16", false, "256 points of 2 weights by k-means, 4 bits a weight", "v", "auto", codebook_of<8, 2>},
+    {"e8p2", [] { return e8p_grid(); }, kWholeRow, "f16", false, "65536 points of E8 + 1/4, 8 weights, 2 bits a weight (QuIP#)"},
+    {"int16", fixed_point, kWholeRow, "e8m0", false, "dynamic fixed point, +-32767; p=15: +-16383", "p", "", fixed_point_of},
 };
-
-template <class Rows>
-std::string names(const Rows& rows) {
-  std::string list;
-  for (const auto& row : rows) list += (list.empty() ? "" : ", ") + std::string(row.name);
-  return list;
-}
 
 }  // namespace
 
-std::span<const ScaleType> scale_types() { return kScaleTypes; }
 std::span<const FormatRow> number_formats() { return kFormats; }
-
-const ScaleType& scale_type(std::string_view name) {
-  for (const ScaleType& row : kScaleTypes)
-    if (row.name == name) return row;
-  fail(Fault::usage, "unknown scale type '{}': expected one of {}", name, names(kScaleTypes));
-}
-
-NumberFormat parse_number_format(std::string_view spec) {
-  std::string_view rest = spec;
-  auto next = [&] {
-    std::string_view part = rest.substr(0, rest.find('.'));
-    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
-    return part;
-  };
-  std::string_view name = next();
-  const FormatRow* row = nullptr;
-  for (const FormatRow& r : kFormats)
-    if (r.name == name) row = &r;
-  if (!row) fail(Fault::usage, "unknown number format '{}' in '{}': expected one of {}", name, spec, names(kFormats));
-  NumberFormat format{"", row->grid(), row->group, &scale_type(row->scale), row->has_minimum};
-  while (!rest.empty()) {
-    std::string_view part = next();
-    i64 group = 0;
-    if (part == "row") {
-      format.group = kWholeRow;
-    } else if (part.size() > 1 && part[0] == 'g' && part[1] >= '0' && part[1] <= '9') {
-      auto [end, error] = std::from_chars(part.data() + 1, part.data() + part.size(), group);
-      if (error != std::errc() || end != part.data() + part.size() || group < 1 || group > 1 << 20)
-        fail(Fault::usage, "'{}' in number format '{}': expected g and a group size from 1 to 1048576", part, spec);
-      format.group = group;
-    } else {
-      format.scale = &scale_type(part);
-    }
-  }
-  format.name = fmt::format("{}.{}.{}", row->name, format.scale->name,
-                            format.group == kWholeRow ? "row" : fmt::format("g{}", format.group));
-  return format;
-}
 
 }  // namespace bitkerf

@@ -3,9 +3,11 @@
 //
 //   int4            the row's own group and scale
 //   int4.g64        groups of 64 weights (along a row; the last group of a row may be shorter)
-//   int3.row        one group per row
+//   int4.b32x128    blocks of 32 rows and 128 columns share a scale
+//   int3.row        one group per row; int3.tensor: one for all rows
 //   int4.f16.g128   scale type f32, f16, bf16, e8m0 or e4m3
 //   uint4.g32       unsigned grids have a minimum: w = scale * code + minimum
+//   pow4:a=0.83     a grid with a parameter; a=auto lets the quantizer choose it for each matrix
 #pragma once
 
 #include <cstdint>
@@ -31,20 +33,25 @@ std::span<const ScaleType> scale_types();
 const ScaleType& scale_type(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
 
 inline constexpr i64 kWholeRow = 0;
+inline constexpr i64 kWholeTensor = i64{1} << 40;  // rows
 
 struct NumberFormat {
-  std::string name;          // canonical: "int4.f16.g64"
+  std::string name;          // canonical: "int4.f16.g64"; says everything, learned tables included
   Grid grid;
-  i64 group;                 // weights per scale along a row; kWholeRow: one per row
+  i64 group;                 // weights per scale along a row; kWholeRow: one per row. A multiple of grid.dimension()
   const ScaleType* scale;
   bool has_minimum;
+  i64 group_rows = 1;        // rows that share their scales (and minima)
+  // "a" where the quantizer is still to choose the parameter (a=auto); empty when the grid is final. A Quantized's is.
+  std::string_view open_parameter = {};
+  bool row_tables = false;   // every row has its own levels (Quantized::tables), grid only says how many
 
   i64 groups(i64 cols) const { return group == kWholeRow ? 1 : ceil_div(cols, group); }
   i64 group_of(i64 col) const { return group == kWholeRow ? 0 : col / group; }
-  // Scales and minima included, for rows of this many weights.
-  double bits_per_weight(i64 cols) const {
-    return grid.bits() + static_cast<double>(groups(cols) * scale->bytes * 8 * (has_minimum ? 2 : 1)) / static_cast<double>(cols);
-  }
+  // Bits of codes, scales, minima and tables, for rows of this many weights; scales of blocks counted once per block.
+  double bits_per_weight(i64 cols) const;
+  // The name, cut where a learned table makes it long: for people.
+  std::string label() const;
 };
 
 // One row per format: its axes in the words of the survey (Gholami et al. 2021).
@@ -55,23 +62,44 @@ struct FormatRow {
   std::string_view scale;
   bool has_minimum;
   std::string_view about;
+  // A grid with a parameter: its name, the value when none is given ("auto": the quantizer chooses), and the grid of
+  // a value (Fault::usage when it is none). grid() is then what stands for "auto".
+  std::string_view parameter = {}, value = {};
+  Grid (*grid_of)(std::string_view value) = nullptr;
+  bool row_tables = false;
 };
 std::span<const FormatRow> number_formats();
+const FormatRow& format_row(const NumberFormat& format);
 // Parses "int3.g64"; unknown parts answer with the known ones (Fault::usage).
 NumberFormat parse_number_format(std::string_view spec);
+// The format with its open parameter set ("0.83").
+NumberFormat with_parameter(const NumberFormat& format, std::string_view value);
 
-// What quantizers make and forms pack: weight(r, c) = tensor_scale * scales(r, g) * grid.value(codes(r, c)) + minima(r, g).
+// What quantizers make and forms pack:
+//   weight(r, c) = tensor_scale * scales(r, g) * grid.value(codes(r, c)) + minima(r, g)
+// In general a code stands for grid.dimension() weights of a row (the last one's surplus weights do not count), and
+// its level comes from tables where the format has row_tables. Rows that share scales hold equal ones.
 struct Quantized {
   NumberFormat format;
-  OwnedMatrix<std::uint16_t> codes;  // (rows, cols)
+  OwnedMatrix<std::uint16_t> codes;  // (rows, cols / dimension, rounded up)
   OwnedMatrix<float> scales;         // (rows, groups), values of the scale type
   OwnedMatrix<float> minima;         // (rows, groups) or empty
   float tensor_scale = 1;
+  OwnedMatrix<float> tables = {};    // (rows, levels) integers from -127 to 127, or empty
+  i64 cols = 0;                      // 0: as many as codes has columns
 
-  Shape shape() const { return {codes.rows(), codes.cols()}; }
+  // Everything zero, of the shapes that the format wants.
+  static Quantized zeros(const NumberFormat& format, Shape shape);
+
+  Shape shape() const { return {codes.rows(), cols > 0 ? cols : codes.cols()}; }
+  float level(i64 r, i64 c) const {
+    int dimension = format.grid.dimension();
+    if (dimension > 1) return format.grid.value(codes(r, c / dimension), static_cast<int>(c % dimension));
+    return format.row_tables ? tables(r, codes(r, c)) : format.grid.value(codes(r, c));
+  }
   float weight(i64 r, i64 c) const {
     i64 g = format.group_of(c);
-    float w = scales(r, g) * tensor_scale * format.grid.value(codes(r, c));
+    float w = scales(r, g) * tensor_scale * level(r, c);
     return format.has_minimum ? w + minima(r, g) : w;
   }
 };

@@ -14,16 +14,21 @@ namespace bitkerf {
 namespace {
 
 Quantized random_codes(const NumberFormat& format, Shape shape, std::mt19937& random) {
-  Quantized q{format, {shape.rows, shape.cols}, {shape.rows, format.groups(shape.cols)}, {}, 1};
+  Quantized q = Quantized::zeros(format, shape);
   if (format.scale->tensor_scale) q.tensor_scale = 0.37f;
-  if (format.has_minimum) q.minima = {shape.rows, format.groups(shape.cols)};
   std::uniform_real_distribution<float> uniform(0.01f, 1.0f);
   auto levels = static_cast<unsigned>(format.grid.levels());
   for (i64 r = 0; r < shape.rows; r++) {
     // Some rows are all extremes.
-    for (i64 c = 0; c < shape.cols; c++)
+    for (i64 c = 0; c < q.codes.cols(); c++)
       q.codes(r, c) = static_cast<std::uint16_t>(r % 5 == 0 ? (random() % 2 ? levels - 1 : 0) : random() % levels);
+    for (i64 level = 0; level < q.tables.cols(); level++) q.tables(r, level) = static_cast<float>(random() % 255) - 127;
     for (i64 g = 0; g < format.groups(shape.cols); g++) {
+      if (r % format.group_rows != 0) {  // shared with the row above
+        q.scales(r, g) = q.scales(r - 1, g);
+        if (format.has_minimum) q.minima(r, g) = q.minima(r - 1, g);
+        continue;
+      }
       q.scales(r, g) = format.scale->round(uniform(random));
       if (format.has_minimum) q.minima(r, g) = -(format.scale->bytes > 1 ? format.scale->round(uniform(random)) : uniform(random));
     }

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compress/quantizers/fit_grid.h"
+#include "compress/quantizers/k_means.h"
+
 namespace bitkerf {
 namespace {
 
@@ -10,41 +13,119 @@ struct Fit {
   float scale, minimum;
 };
 
-// The scale for which the group's extremes fall on the grid's, times `factor`; rounded as it will be stored.
-Fit fit(const NumberFormat& format, std::span<const float> group, float tensor_scale, float factor) {
-  auto [low, high] = std::minmax_element(group.begin(), group.end());
+// A group: the weights that share a scale, rows x columns of a matrix.
+using Group = Matrix<const float>;
+
+template <class Visit>
+void each_weight(const Group& group, Visit&& visit) {
+  for (i64 r = 0; r < group.rows; r++)
+    for (i64 c = 0; c < group.cols; c++) visit(group(r, c));
+}
+
+// What the group asks for when nothing is known but its largest weight (or its root mean square), times `factor`;
+// rounded as it will be stored.
+Fit fit(const NumberFormat& format, const Grid& grid, const Group& group, float tensor_scale, float factor, bool floor) {
   const ScaleType& type = *format.scale;
-  float span = format.grid.highest() - format.grid.lowest();
+  float low = 0, high = 0, top_low = group(0, 0), top_high = group(0, 0);
+  double squares = 0;
+  each_weight(group, [&](float w) {
+    low = std::min(low, w), high = std::max(high, w);
+    top_low = std::min(top_low, w), top_high = std::max(top_high, w);
+    squares += double{w} * w;
+  });
   if (format.has_minimum) {
-    float scale = type.round((*high - *low) * factor / (span * tensor_scale));
+    float span = grid.highest() - grid.lowest();
+    float scale = type.round((top_high - top_low) * factor / (span * tensor_scale));
     // The middle stays where it is when the range shrinks.
-    float minimum = (*high + *low) / 2 - scale * tensor_scale * (format.grid.highest() + format.grid.lowest()) / 2;
+    float minimum = (top_high + top_low) / 2 - scale * tensor_scale * (grid.highest() + grid.lowest()) / 2;
     return {scale, std::copysign(type.name == "e8m0" || type.name == "e4m3" ? std::fabs(minimum) : type.round(std::fabs(minimum)), minimum)};
   }
-  // Lopsided grids (-8..7) put the larger side on the longer end; scales may not be negative, so the shorter end counts
-  // when the largest weight is positive.
   float need = 0;
-  if (*high > 0 && format.grid.highest() > 0) need = std::max(need, *high / format.grid.highest());
-  if (*low < 0 && format.grid.lowest() < 0) need = std::max(need, *low / format.grid.lowest());
+  if (grid.rms() > 0) {
+    need = static_cast<float>(std::sqrt(squares / static_cast<double>(group.rows * group.cols))) / grid.rms();
+  } else if (grid.reach() != grid.magnitude()) {
+    need = std::max(high, -low) / grid.reach();
+  } else {
+    // Lopsided grids (-8..7) put the larger side on the longer end; scales may not be negative, so the shorter end
+    // counts when the largest weight is positive.
+    if (grid.highest() > 0) need = std::max(need, high / grid.highest());
+    if (grid.lowest() < 0) need = std::max(need, low / grid.lowest());
+  }
+  if (floor && type.name == "e8m0" && need > 0)
+    return {std::ldexp(1.0f, std::clamp(std::ilogb(std::max(high, -low)) - std::ilogb(grid.magnitude()), -127, 127)), 0};
   return {type.round(need * factor / tensor_scale), 0};
 }
 
-double squared_error(const NumberFormat& format, std::span<const float> group, float tensor_scale, Fit f) {
+// Codes of a row of a group, a point of grid.dimension() weights at a time: take(point, code) for each.
+template <class Take>
+void encode(const Grid& grid, const float* row, i64 cols, float scale, float minimum, Take&& take) {
+  if (grid.dimension() == 1) {
+    for (i64 c = 0; c < cols; c++) take(c, grid.nearest(scale > 0 ? (row[c] - minimum) / scale : 0));
+    return;
+  }
+  float point[8], inverse = scale > 0 ? 1 / scale : 0;
+  for (i64 c = 0; c < cols; c += grid.dimension()) {
+    for (int i = 0; i < grid.dimension(); i++) point[i] = c + i < cols ? row[c + i] * inverse : 0;
+    take(c / grid.dimension(), grid.nearest(point));
+  }
+}
+
+double error_of(const NumberFormat& format, const Grid& grid, const Group& group, float tensor_scale, Fit f) {
   double error = 0;
   float scale = f.scale * tensor_scale;
-  for (float w : group) {
-    float v = scale > 0 ? (w - f.minimum) / scale : 0;
-    double d = double{w} - (double{scale} * format.grid.value(format.grid.nearest(v)) + f.minimum);
-    error += d * d;
-  }
+  int dimension = grid.dimension();
+  for (i64 r = 0; r < group.rows; r++)
+    encode(grid, group.row(r), group.cols, scale, f.minimum, [&](i64 point, int code) {
+      for (int i = 0; i < dimension && point * dimension + i < group.cols; i++) {
+        double d = group(r, point * dimension + i) - (double{scale} * grid.value(code, i) + f.minimum);
+        error += d * d;
+      }
+    });
   return error;
+}
+
+// Searching a scale for points costs a look at all of them per point and factor, so a part of the group must do.
+Group sample(const Group& group, int dimension) {
+  if (dimension == 1) return group;
+  i64 cols = std::min(group.cols, std::max<i64>(1, 512 / group.rows / dimension) * dimension);
+  i64 first = (group.cols - cols) / 2 / dimension * dimension;
+  return group.sub_rows(0, std::min<i64>(group.rows, 32)).sub_cols(first, cols);
+}
+
+Fit best_fit(const NumberFormat& format, const Grid& grid, const Group& group, float tensor_scale, ScaleRule rule) {
+  Fit best = fit(format, grid, group, tensor_scale, 1, rule.floor);
+  if (rule.factors == 1) return best;
+  if (grid.dimension() > 1) rule = grid.rms() > 0 ? ScaleRule{9, 0.8f, 1.2f} : ScaleRule{9, 0.7f, 1.1f};
+  Group part = sample(group, grid.dimension());
+  double least = error_of(format, grid, part, tensor_scale, best);
+  for (int i = 0; i < rule.factors; i++) {
+    float factor = rule.low + (rule.high - rule.low) * static_cast<float>(i) / static_cast<float>(rule.factors - 1);
+    Fit f = fit(format, grid, group, tensor_scale, factor, rule.floor);
+    double error = error_of(format, grid, part, tensor_scale, f);
+    if (error < least) least = error, best = f;
+  }
+  return best;
+}
+
+// The levels of one row, learned from its weights on the scales of their groups.
+Grid learn_row(const NumberFormat& format, std::span<const float> row, float tensor_scale) {
+  std::vector<float> points(row.size());
+  i64 cols = static_cast<i64>(row.size()), width = format.group == kWholeRow ? cols : format.group;
+  for (i64 first = 0; first < cols; first += width) {
+    Group group(row.data() + first, 1, std::min(width, cols - first));
+    float scale = fit(format, format.grid, group, tensor_scale, 1, false).scale * tensor_scale;
+    for (i64 c = 0; c < group.cols; c++) points[static_cast<std::size_t>(first + c)] = scale > 0 ? group(0, c) / scale : 0;
+  }
+  std::vector<float> levels = k_means(points, 1, format.grid.levels());
+  for (float& level : levels) level = std::nearbyint(std::clamp(level, -127.0f, 127.0f));
+  return Grid::table(std::move(levels)).with_reach(format.grid.reach());
 }
 
 }  // namespace
 
-Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& format, ScaleSearch search) {
-  Quantized q{format, {weights.rows, weights.cols}, {weights.rows, format.groups(weights.cols)}, {}, 1};
-  if (format.has_minimum) q.minima = {weights.rows, format.groups(weights.cols)};
+Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& asked, const ScaleRule& rule, Threads* threads) {
+  NumberFormat format = asked.open_parameter.empty() ? asked : fit_grid(weights, asked, rule, threads);
+  Quantized q = Quantized::zeros(format, {weights.rows, weights.cols});
   if (format.scale->tensor_scale) {
     // The largest group's scale becomes the largest value of the scale type (NVFP4: 448).
     float top = 0;
@@ -54,29 +135,46 @@ Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& form
     if (top > 0) q.tensor_scale = top / (format.grid.magnitude() * largest_scale);
   }
   i64 width = format.group == kWholeRow ? weights.cols : format.group;
-  for (i64 r = 0; r < weights.rows; r++) {
+  auto block_of_rows = [&](i64 first_row, i64 rows) {
+    Grid own;
+    if (format.row_tables) {  // then groups are of one row
+      own = learn_row(format, weights.row_span(first_row), q.tensor_scale);
+      for (int code = 0; code < own.levels(); code++) q.tables(first_row, code) = own.value(code);
+    }
+    const Grid& grid = format.row_tables ? own : format.grid;
     for (i64 g = 0; g < format.groups(weights.cols); g++) {
       i64 first = g * width, count = std::min(width, weights.cols - first);
-      std::span<const float> group(weights.row(r) + first, static_cast<std::size_t>(count));
-      Fit best = fit(format, group, q.tensor_scale, 1);
-      if (search == ScaleSearch::squared_error) {
-        double least = squared_error(format, group, q.tensor_scale, best);
-        for (int i = 0; i < 40; i++) {
-          Fit f = fit(format, group, q.tensor_scale, 0.4f + 0.61f * static_cast<float>(i) / 39.0f);
-          double error = squared_error(format, group, q.tensor_scale, f);
-          if (error < least) least = error, best = f;
-        }
-      }
-      q.scales(r, g) = best.scale;
-      if (format.has_minimum) q.minima(r, g) = best.minimum;
-      float scale = best.scale * q.tensor_scale;
-      for (i64 c = 0; c < count; c++) {
-        float v = scale > 0 ? (group[static_cast<std::size_t>(c)] - best.minimum) / scale : 0;
-        q.codes(r, first + c) = static_cast<std::uint16_t>(format.grid.nearest(v));
+      Group group = weights.sub_rows(first_row, rows).sub_cols(first, count);
+      Fit best = best_fit(format, grid, group, q.tensor_scale, rule);
+      for (i64 r = first_row; r < first_row + rows; r++) {
+        q.scales(r, g) = best.scale;
+        if (format.has_minimum) q.minima(r, g) = best.minimum;
+        encode(grid, weights.row(r) + first, count, best.scale * q.tensor_scale, best.minimum, [&](i64 point, int code) {
+          q.codes(r, first / grid.dimension() + point) = static_cast<std::uint16_t>(code);
+        });
       }
     }
-  }
+  };
+  auto blocks = [&](i64 first, i64 last) {
+    for (i64 b = first; b < last; b++) {
+      i64 row = b * format.group_rows;
+      block_of_rows(row, std::min(format.group_rows, weights.rows - row));
+    }
+  };
+  i64 count = ceil_div(weights.rows, format.group_rows);
+  if (threads) threads->split(count, blocks);
+  else blocks(0, count);
   return q;
+}
+
+double squared_error(Matrix<const float> weights, const Quantized& quantized) {
+  double error = 0;
+  for (i64 r = 0; r < weights.rows; r++)
+    for (i64 c = 0; c < weights.cols; c++) {
+      double d = double{weights(r, c)} - quantized.weight(r, c);
+      error += d * d;
+    }
+  return error;
 }
 
 }  // namespace bitkerf

@@ -1,17 +1,32 @@
-// Round to nearest: every weight takes the level next to it, with the scale that its group's largest weight asks for,
-// or the one of least squared error.
+// Round to nearest: every weight takes the level next to it, with a scale that one of the rules below chooses for its
+// group. Parameters of the format that are left open (a=auto) are chosen first, see fit_grid.h.
 #pragma once
 
+#include "core/threads.h"
 #include "formats/number_format.h"
 
 namespace bitkerf {
 
-enum class ScaleSearch {
-  largest,        // absolute maximum (or range, with a minimum) on the last level
-  squared_error,  // best of 40 factors from 0.4 to 1.01 of that
+// How the scale of a group is chosen; the table is in round_to_nearest.cc. Lattices, whose scale follows from the
+// group's root mean square, have a search of their own unless the rule is `largest`.
+struct ScaleRule {
+  int factors;       // tried, evenly spaced from low to high times the scale that `largest` gives; the best one in
+  float low, high;   // squared error counts. 1: no search
+  bool floor = false;  // E8M0 scales as the OCP text has them: 2^(floor(log2 max|w|) - floor(log2 largest level)),
+                       // which clips; otherwise the power of two above max|w| / largest level
 };
+namespace scale_rules {
+inline constexpr ScaleRule largest{1, 1, 1};              // the largest weight on the last level
+inline constexpr ScaleRule squared_error{40, 0.4f, 1.01f};
+inline constexpr ScaleRule wide{100, 0.01f, 1.2f};        // LLM-FP4, section 3.1: its search of a real exponent bias
+inline constexpr ScaleRule ocp{1, 1, 1, true};
+}  // namespace scale_rules
 
-// weights (rows, cols), finite.
-Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& format, ScaleSearch search);
+// weights (rows, cols), finite. threads may be null.
+Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& format, const ScaleRule& rule,
+                           Threads* threads = nullptr);
+
+// Sum of squares of what rounding changes.
+double squared_error(Matrix<const float> weights, const Quantized& quantized);
 
 }  // namespace bitkerf
