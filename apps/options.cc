@@ -91,6 +91,10 @@ constexpr OptionRow kOptions[] = {
      &Options::format},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
     {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
+    {"--probe", "", "all that the planner uses",
+     "Show what the planner knows of this machine: bandwidth of every level of memory, rates of every kind of instruction, "
+     "clocks, by number of threads. Measured once (some 10 s) and kept in the cache folder.", &Options::probe},
+    {"--again", "", "measure --probe anew", "Measure --probe anew, and keep the new figures.", &Options::again},
     {"--chunks", "N", "windows to score; -1: all", "How many windows of the text to score; -1: all.", &Options::chunks,
      -1, kMany},
     {"--reference", "MODEL", "compare distributions with it",

@@ -44,6 +44,7 @@ struct Options {
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;
+  bool probe = false, again = false;
   std::string format, shape = "2048x2048";
   i64 tokens = 256;
   i64 chunks = -1;  // -1: all windows of the text

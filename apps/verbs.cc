@@ -29,7 +29,8 @@ constexpr Verb kVerbs[] = {
     {"quantize", "Write a model with its matrices in other number formats",
      "--model --recipe --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",
      run_verb_quantize},
-    {"doctor", "Show this machine: processor, chosen paths, measured limits", "--threads --isa --json", "",
+    {"doctor", "Show this machine: processor, chosen paths, measured limits",
+     "--threads --isa --probe --again --json", "",
      run_verb_doctor},
     {"help", "Explain a verb", "verb --man --completion", "run", run_verb_help},
 };

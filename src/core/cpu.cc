@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
@@ -55,6 +56,16 @@ bool has(std::string_view name) {
   return false;
 }
 
+// What the system shows for one core: sysconf asks CPUID, which may add up the caches of all dies of the package.
+i64 l3_of_this_core() {
+  long kib = 0;
+  if (std::FILE* file = std::fopen("/sys/devices/system/cpu/cpu0/cache/index3/size", "r")) {
+    if (std::fscanf(file, "%ldK", &kib) != 1) kib = 0;
+    std::fclose(file);
+  }
+  return kib > 0 ? i64{kib} << 10 : std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE));
+}
+
 CpuInfo read_cpu_info() {
   CpuInfo info;
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -76,7 +87,7 @@ CpuInfo read_cpu_info() {
     if (f.present) info.features += (info.features.empty() ? "" : " ") + std::string(f.name);
   info.l1_bytes = std::max(0L, sysconf(_SC_LEVEL1_DCACHE_SIZE));
   info.l2_bytes = std::max(0L, sysconf(_SC_LEVEL2_CACHE_SIZE));
-  info.l3_bytes = std::max(0L, sysconf(_SC_LEVEL3_CACHE_SIZE));
+  info.l3_bytes = l3_of_this_core();
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) info.cores = CPU_COUNT(&set);
   return info;

@@ -27,6 +27,12 @@ BITKERF_INLINE void store(float* p, Vec a) {
   _mm256_storeu_ps(p, a.low);
   _mm256_storeu_ps(p + 8, a.high);
 }
+// p on a 64-byte boundary; seen by other threads after finish_stores().
+BITKERF_INLINE void store_past_cache(float* p, Vec a) {
+  _mm256_stream_ps(p, a.low);
+  _mm256_stream_ps(p + 8, a.high);
+}
+BITKERF_INLINE void finish_stores() { _mm_sfence(); }
 BITKERF_INLINE Vec load_part(const float* p, std::int64_t count) {
   return {_mm256_maskload_ps(p, mask_range(0, count, 0)), _mm256_maskload_ps(p + 8, mask_range(0, count, 8))};
 }

@@ -20,6 +20,9 @@ BITKERF_INLINE __mmask16 mask_up_to(std::int64_t count) {
 BITKERF_INLINE Vec splat(float x) { return {_mm512_set1_ps(x)}; }
 BITKERF_INLINE Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
 BITKERF_INLINE void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+// p on a 64-byte boundary; seen by other threads after finish_stores().
+BITKERF_INLINE void store_past_cache(float* p, Vec a) { _mm512_stream_ps(p, a.v); }
+BITKERF_INLINE void finish_stores() { _mm_sfence(); }
 BITKERF_INLINE Vec load_part(const float* p, std::int64_t count) { return {_mm512_maskz_loadu_ps(mask_up_to(count), p)}; }
 BITKERF_INLINE void store_part(float* p, Vec a, std::int64_t count) { _mm512_mask_storeu_ps(p, mask_up_to(count), a.v); }
 BITKERF_INLINE Vec load(const std::uint16_t* p) {

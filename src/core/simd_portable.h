@@ -6,6 +6,10 @@
 #include <cmath>
 #include <cstring>
 
+#if defined(__SSE__)
+#include <xmmintrin.h>
+#endif
+
 #include "core/float16.h"
 
 #define BITKERF_INLINE [[maybe_unused]] inline __attribute__((always_inline))
@@ -28,6 +32,19 @@ BITKERF_INLINE Vec lanes(Operation operation) {
 BITKERF_INLINE Vec splat(float x) { return lanes([&](int) { return x; }); }
 BITKERF_INLINE Vec load(const float* p) { return lanes([&](int i) { return p[i]; }); }
 BITKERF_INLINE void store(float* p, Vec a) { for (int i = 0; i < 16; i++) p[i] = a.lane[i]; }
+// p on a 64-byte boundary; seen by other threads after finish_stores(). A plain store where there is no other.
+BITKERF_INLINE void store_past_cache(float* p, Vec a) {
+#if defined(__SSE__)
+  for (int i = 0; i < 16; i += 4) _mm_stream_ps(p + i, _mm_loadu_ps(a.lane + i));
+#else
+  store(p, a);
+#endif
+}
+BITKERF_INLINE void finish_stores() {
+#if defined(__SSE__)
+  _mm_sfence();
+#endif
+}
 BITKERF_INLINE Vec load_part(const float* p, std::int64_t count) {
   return lanes([&](int i) { return i < count ? p[i] : 0.0f; });
 }

@@ -4,19 +4,14 @@
 #include <sys/sysinfo.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "core/buffer.h"
+#include "measure/clock.h"
 #include "measure/roof_loops.h"
 
 namespace bitkerf {
 namespace {
-
-using RoofLoopsOf = const RoofLoops& (*)();
-constexpr RoofLoopsOf kLoops[] = {roof_loops_portable, roof_loops_avx2, roof_loops_avx512};  // in the order of Isa
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Far above the last-level cache, so that hardly a byte of the pass before is left in it; at most an eighth of the
 // machine's memory. (Virtual machines may report the L3 of the whole package, of which a core reaches a small part.)
@@ -31,7 +26,7 @@ i64 stream_bytes() {
 }  // namespace
 
 struct RoofMeter::State {
-  State(Isa isa, Threads& team) : loops(kLoops[static_cast<int>(isa)]()), threads(team), memory(stream_bytes(), false) {
+  State(Isa isa, Threads& team) : loops(roof_loops(isa)), threads(team), memory(stream_bytes(), false) {
     roofs.isa = isa;
     roofs.threads = threads.count();
     madvise(memory.data(), static_cast<std::size_t>(memory.size()), MADV_HUGEPAGE);
@@ -52,14 +47,14 @@ struct RoofMeter::State {
   double read(i64 bytes, i64 passes) {
     i64 share = bytes / threads.count() / 1024 * 1024;
     double seconds = time([&](int worker) {
-      for (i64 i = 0; i < passes; i++) sinks[worker % 64] += loops.read(memory.data() + worker * share, share);
+      sinks[worker % 64] += loops.read(memory.data() + worker * share, share, passes);
     });
     return static_cast<double>(share * threads.count() * passes) / seconds;
   }
 
-  double compute(int (*loop)(i64) noexcept, i64 ops, i64 iterations) {
-    double seconds = time([&](int worker) { sinks[worker % 64] += loop(iterations); });
-    return static_cast<double>(ops * iterations * threads.count()) / seconds;
+  double compute(const RateLoop& loop, i64 iterations) {
+    double seconds = time([&](int worker) { sinks[worker % 64] += loop.run(iterations); });
+    return static_cast<double>(loop.amount * iterations * threads.count()) / seconds;
   }
 
   const RoofLoops& loops;
@@ -86,8 +81,8 @@ const Roofs& RoofMeter::measure(double seconds) {
       keep(best.cache_bytes_per_second, s.read(cache, 16));
     }
     for (int i = 0; i < 4; i++) {
-      keep(best.int8_ops_per_second, s.compute(s.loops.int8, s.loops.int8_ops, kIterations));
-      keep(best.float_ops_per_second, s.compute(s.loops.floats, s.loops.float_ops, kIterations));
+      keep(best.int8_ops_per_second, s.compute(s.loops.rates[0], kIterations));
+      keep(best.float_ops_per_second, s.compute(s.loops.rates[1], kIterations));
     }
   } while (now() < end);
   return best;
