@@ -23,12 +23,15 @@ constexpr int kSpins = 2000;
 
 struct Threads::Team {
   std::vector<std::thread> workers;
+  // What a step hands over lies in one cache line: it travels to a worker once.
   alignas(64) std::atomic<unsigned> round{0};
-  alignas(64) std::atomic<int> running{0};
-  alignas(64) std::atomic<int> sleepers{0};
   std::atomic<bool> stop{false};
   Function function = nullptr;
   void* argument = nullptr;
+  // Steps that workers have finished, since the start (it may wrap). Counting up, it is written by workers only, so
+  // that starting a step need not fetch its cache line first.
+  alignas(64) std::atomic<unsigned> finished{0};
+  alignas(64) std::atomic<int> sleepers{0};
   std::mutex mutex;
   std::condition_variable wake;
 
@@ -49,7 +52,7 @@ struct Threads::Team {
       seen++;
       if (stop.load(std::memory_order_relaxed)) return;
       function(argument, worker);
-      running.fetch_sub(1, std::memory_order_release);
+      finished.fetch_add(1, std::memory_order_release);
     }
   }
 
@@ -82,10 +85,10 @@ void Threads::dispatch(Function function, void* argument) noexcept {
   if (!team_) return function(argument, 0);
   team_->function = function;
   team_->argument = argument;
-  team_->running.store(count_ - 1, std::memory_order_relaxed);
   team_->start_round();
   function(argument, 0);
-  for (int spins = 0; team_->running.load(std::memory_order_acquire) != 0; spins++) {
+  unsigned all = team_->round.load(std::memory_order_relaxed) * static_cast<unsigned>(count_ - 1);
+  for (int spins = 0; team_->finished.load(std::memory_order_acquire) != all; spins++) {
     // A worker may have lost its core to another program: let it have ours.
     if (spins < kSpins) pause_briefly();
     else std::this_thread::yield();

@@ -1,6 +1,5 @@
 #include "measure/stream.h"
 
-#include <sys/mman.h>
 #include <sys/sysinfo.h>
 
 #include <algorithm>
@@ -26,7 +25,6 @@ i64 stream_floats() {
 Stream::Stream(Isa isa, Threads& threads, i64 floats)
     : loops_(roof_loops(isa).streams), floats_(floats), memory_(3 * floats, false) {
   CHECK_EQ(floats % kBlock, 0);
-  madvise(memory_.data(), static_cast<std::size_t>(memory_.size()) * sizeof(float), MADV_HUGEPAGE);
   set(1, 2, 0, threads);
 }
 
