@@ -89,6 +89,8 @@ constexpr OptionRow kOptions[] = {
      "Check and time every form that holds a number format on one matrix instead of a model.", &Options::kernels},
     {"--format", "NAME", "its format; default: all", "The number format for --kernels, as in int4.g64; all when not given.",
      &Options::format},
+    {"--search", "", "scales of least error", "Search the scales of least squared error instead of those of the largest weights.",
+     &Options::search},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
     {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
     {"--probe", "", "all that the planner uses",

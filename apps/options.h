@@ -41,6 +41,7 @@ struct Options {
   i64 bits = 0;            // 0: all planes
   // Compressing.
   std::string recipe, output;
+  bool search = false;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;

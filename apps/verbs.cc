@@ -29,6 +29,8 @@ constexpr Verb kVerbs[] = {
     {"quantize", "Write a model with its matrices in other number formats",
      "--model --recipe --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",
      run_verb_quantize},
+    {"compare-formats", "How well number formats keep a model's matrices", "--model --format --search --threads --json",
+     "model.gguf --format mxfp4,nvfp4,int4.g32", run_verb_compare_formats},
     {"doctor", "Show this machine: processor, chosen paths, measured limits",
      "--threads --isa --probe --again --json", "",
      run_verb_doctor},

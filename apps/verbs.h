@@ -12,6 +12,7 @@ int run_verb_info(const Options& options);
 int run_verb_eval(const Options& options);
 int run_verb_bench(const Options& options);
 int run_verb_quantize(const Options& options);
+int run_verb_compare_formats(const Options& options);
 int run_verb_bench_kernels(const Options& options);  // bench --kernels
 int run_verb_doctor(const Options& options);
 int run_verb_help(const Options& options);

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "compress/compare_formats.h"
 #include "compress/quantizers/fit_grid.h"
 #include "compress/recipe.h"
 #include "core/error.h"
@@ -133,6 +134,25 @@ TEST(FitGrid, ErrorsOnNormalValues) {
   EXPECT_NEAR(error("cb2.f32.tensor"), 0.1175, 0.001);
   EXPECT_LT(error("cb4d2.f32.tensor"), 0.1115);
   EXPECT_NEAR(error("e8p2"), 0.0915, 0.002);
+}
+
+// The simulation of INT v.s. FP (its section on crest factors; figures computed independently), in dB.
+TEST(CompareFormats, SimulationOfIntAgainstFloat) {
+  OwnedMatrix<float> normal = normal_values(1000, 1024, 1), laplace = laplace_values(1000, 1024, 1);
+  Threads threads(2);
+  auto check = [&](const OwnedMatrix<float>& values, const char* spec, double want) {
+    EXPECT_NEAR(signal_to_noise(values.view(), parse_number_format(spec), scale_rules::largest, &threads), want, 0.2) << spec;
+  };
+  check(normal, "mxint8", 41.6);
+  check(normal, "mxfp8", 31.5);
+  check(normal, "mxint4", 16.8);
+  check(normal, "mxfp4", 18.8);
+  check(normal, "nvint4", 21.3);
+  check(normal, "nvfp4", 20.5);
+  check(laplace, "nvint4", 19.8);
+  check(laplace, "nvfp4", 20.7);
+  EXPECT_NEAR(crest_factors(normal.view(), 16).mean, 2.11, 0.02);
+  EXPECT_NEAR(crest_factors(laplace.view(), 16).mean, 2.44, 0.02);
 }
 
 TEST(FitGrid, TakesTheBestSplit) {
