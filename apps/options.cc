@@ -106,9 +106,12 @@ constexpr OptionRow kOptions[] = {
     {"--recipe", "TEXT", "PATTERN=rtn/int4.g64; ...",
      "What to do with each matrix: lines of PATTERN = QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
      "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
+    {"--like", "MODEL", "with this file's recipe", "Follow the recipe that this file of ours was made by, matrix by matrix.",
+     &Options::like},
     {"-o,--output", "FILE", "the file to write", "The file to write; an older one is replaced only when it is whole.",
      &Options::output},
-    {"--list", "", "formats, quantizers, forms", "List the number formats with their axes, the quantizers and the forms.",
+    {"--list", "", "formats, quantizers, forms", "List the number formats with their axes, the quantizers, and which paper is which recipe; with a model, what was "
+     "done to each of its matrices.",
      &Options::list},
     {"--json", "", "one JSON object on stdout", "Report as one JSON object on the standard output.", &Options::json},
     {"--plain", "", "print the two speeds only", "Print the two speeds and nothing else.", &Options::plain},

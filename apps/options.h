@@ -40,7 +40,7 @@ struct Options {
   std::string form, cache_type = "f16", isa;
   i64 bits = 0;            // 0: all planes
   // Compressing.
-  std::string recipe, output;
+  std::string recipe, like, output;
   bool search = false;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;

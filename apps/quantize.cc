@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "compress/quantize_model.h"
+#include "compress/records.h"
 #include "core/cpu.h"
 #include "core/error.h"
 #include "forms/list.h"
@@ -17,14 +18,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string recipe_text(const Options& options) {
+  if (!options.like.empty()) return recipe_of(*open_model_file(model_path(options.like)));
   if (options.recipe.empty())
-    throw Error(Fault::usage, "no recipe given", "--recipe '*=rtn/int4.g64', or --recipe @FILE; --list shows what there is");
+    throw Error(Fault::usage, "no recipe given", "--recipe '*=rtn/int4.g64', --recipe @FILE, or --like FILE; --list shows what there is");
   if (options.recipe[0] != '@') return options.recipe;
   std::ifstream stream(options.recipe.substr(1), std::ios::binary);
   if (!stream) fail(Fault::file, "{}: cannot be opened", options.recipe.substr(1));
   return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
 }
 
+// The table of everything that a recipe can say, by the survey's axes.
 int list(const Options& options) {
   Json formats = Json::array();
   for (const FormatRow& row : number_formats()) {
@@ -33,36 +36,60 @@ int list(const Options& options) {
     for (const FormRow& form : forms())
       if (form.open && form.holds_format(format)) held_by += (held_by.empty() ? "" : " ") + std::string(form.name);
     formats.push_back({{"name", row.name},
-                       {"grid", format.grid.is_affine() ? "uniform" : "non-uniform"},
-                       {"range", row.has_minimum ? "asymmetric" : "symmetric"},
+                       {"grid", grid_axis(format)},
+                       {"range", range_axis(format)},
+                       {"values", levels_axis(row)},
                        {"levels", format.grid.levels()},
-                       {"bits", format.grid.bits()},
-                       {"group", format.group},
+                       {"bits", static_cast<double>(format.grid.bits()) / format.grid.dimension()},
+                       {"granularity", granularity_axis(format)},
                        {"scale", format.scale->name},
                        {"forms", held_by},
                        {"about", row.about}});
   }
+  Json rounding = Json::array(), methods = Json::array();
+  for (const QuantizerRow& row : quantizers())
+    rounding.push_back({{"name", row.name}, {"range_by", row.range}, {"rounding", row.rounding}, {"data", "none (zero-shot)"}, {"about", row.about}});
+  for (const PaperRow& row : papers()) methods.push_back({{"paper", row.paper}, {"recipe", row.recipe}, {"missing", row.missing}});
   if (options.json) {
-    Json names = Json::array();
-    for (const QuantizerRow& row : quantizers()) names.push_back({{"name", row.name}, {"about", row.about}});
-    print_json({{"formats", formats}, {"quantizers", names}});
+    print_json({{"formats", formats}, {"quantizers", rounding}, {"papers", methods}});
     return 0;
   }
-  print(fmt::format("{:10} {:>6} {:>4}  {:12} {:10} {:>5} {:6} {:12} {}\n", "format", "levels", "bits", "grid", "range", "group",
+  auto text = [](const Json& row, const char* key) { return row[key].get<std::string>(); };
+  print(fmt::format("{:10} {:>6} {:>5}  {:12} {:10} {:8} {:9} {:5} {:22} {}\n", "format", "levels", "bits", "grid", "range", "values", "scale per",
                     "scale", "forms", "about"));
   for (const Json& f : formats)
-    print(fmt::format("{:10} {:>6} {:>4}  {:12} {:10} {:>5} {:6} {:12} {}\n", f["name"].get<std::string>(), f["levels"].get<int>(),
-                      f["bits"].get<int>(), f["grid"].get<std::string>(), f["range"].get<std::string>(), f["group"].get<i64>(),
-                      f["scale"].get<std::string>(), f["forms"].get<std::string>(), f["about"].get<std::string>()));
-  print("\nAppend .gN or .row for another group, .f32 .f16 .bf16 .e8m0 .e4m3 for another scale: int3.g128, int4.bf16.row\n\nquantizers\n");
-  for (const QuantizerRow& row : quantizers()) print(fmt::format("  {:8} {}\n", row.name, row.about));
+    print(fmt::format("{:10} {:>6} {:>5}  {:12} {:10} {:8} {:9} {:5} {:22} {}\n", text(f, "name"), f["levels"].get<int>(), f["bits"].get<double>(),
+                      text(f, "grid"), text(f, "range"), text(f, "values"), text(f, "granularity"), text(f, "scale"), text(f, "forms"), text(f, "about")));
+  print("\nAppend .gN, .row, .tensor or .bROWSxCOLUMNS for other scales, .f32 .f16 .bf16 .e8m0 .e4m3 for another type: int3.g128, int4.bf16.row;\n"
+        ":a=0.83, :split=e3m0, :v=HEX, :p=15 for a value instead of one that is searched or learned for each matrix.\n\n");
+  print(fmt::format("{:10} {:14} {:9} {}\n", "quantizer", "range by", "rounding", "about (none looks at data: zero-shot)"));
+  for (const Json& q : rounding) print(fmt::format("{:10} {:14} {:9} {}\n", text(q, "name"), text(q, "range_by"), text(q, "rounding"), text(q, "about")));
+  print(fmt::format("\n{:42} {:28} {}\n", "paper", "recipe", "missing"));
+  for (const Json& p : methods) print(fmt::format("{:42} {:28} {}\n", text(p, "paper"), text(p, "recipe"), text(p, "missing")));
+  return 0;
+}
+
+// The records of a file that was made here: what its matrices are, and what runs.
+int list_records(const Options& options) {
+  std::vector<TensorRecord> records = tensor_records(*open_model_file(model_path(options.model)));
+  Json rows = Json::array();
+  std::string table = fmt::format("{:20} {:9} {:9} {:24} {:12} {:9} {}\n", "matrix", "transform", "quantizer", "format", "form", "input", "execution");
+  for (const TensorRecord& r : records) {
+    std::string_view execution = r.integer_only ? "integer-only" : "simulated";
+    rows.push_back({{"matrix", r.matrix}, {"recipe", r.recipe}, {"transform", r.transform}, {"quantizer", r.quantizer}, {"format", r.format},
+                    {"form", r.form}, {"input", r.input}, {"execution", execution}});
+    table += fmt::format("{:20} {:9} {:9} {:24} {:12} {:9} {}\n", r.matrix, r.transform, r.quantizer, parse_number_format(r.format).label(), r.form,
+                         r.input, execution);
+  }
+  if (options.json) print_json({{"records", rows}});
+  else print(table);
   return 0;
 }
 
 }  // namespace
 
 int run_verb_quantize(const Options& options) {
-  if (options.list) return list(options);
+  if (options.list) return options.model.empty() ? list(options) : list_records(options);
   RecipeBook recipes(recipe_text(options));
   if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o FILE");
   std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));

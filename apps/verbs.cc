@@ -27,7 +27,7 @@ constexpr Verb kVerbs[] = {
      "--model --n-prompt --n-gen --repetitions --kernels --format --shape --tokens " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
      run_verb_bench},
     {"quantize", "Write a model with its matrices in other number formats",
-     "--model --recipe --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",
+     "--model --recipe --like --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",
      run_verb_quantize},
     {"compare-formats", "How well number formats keep a model's matrices", "--model --format --search --threads --json",
      "model.gguf --format mxfp4,nvfp4,int4.g32", run_verb_compare_formats},

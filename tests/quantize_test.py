@@ -1,4 +1,5 @@
 """Quantizes a real model and runs what comes out; wrong recipes and damaged files are one line."""
+import json
 import pathlib
 import tempfile
 import unittest
@@ -34,6 +35,18 @@ class Quantize(unittest.TestCase):
 
     def test_fewer_bits_are_another_model(self):
         self.assertNotEqual(self.run_text("--bits", 1).out, self.run_text().out)
+
+    def test_records_make_the_same_file_again(self):
+        records = run("quantize", self.path, "--list", "--json")
+        self.assertEqual(records.code, 0, records)
+        rows = json.loads(records.out)["records"]
+        self.assertIn({"matrix": "blk.0.attn_q", "transform": "none", "quantizer": "rtn-max", "format": "bipolar8.f16.g64",
+                       "form": "bit_planes", "execution": "integer-only"},
+                      [{k: row[k] for k in ("matrix", "transform", "quantizer", "format", "form", "execution")} for row in rows])
+        again = pathlib.Path(self.folder.name) / "again.gguf"
+        self.assertEqual(run("quantize", MODEL, "--like", self.path, "-o", again).code, 0)
+        self.assertEqual(again.read_bytes(), self.path.read_bytes())
+        self.assertEqual(run("quantize", MODEL, "--like", MODEL, "-o", again).code, 3)
 
     def test_damage_is_one_line(self):
         data = bytearray(self.path.read_bytes())

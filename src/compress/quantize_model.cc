@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "compress/quantizers/round_to_nearest.h"
 #include "core/error.h"
 #include "files/gguf.h"
 #include "files/packed_tensors.h"
@@ -38,15 +39,8 @@ class QuantizingSource final : public LinearSource {
     OwnedMatrix<float> weights(shape.rows, shape.cols);
     threads_.split(shape.rows, [&](i64 first, i64 last) { source->expand(first, weights.view().sub_rows(first, last - first)); });
     Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format), threads_);
-    double error = 0, size = 0;
-    for (i64 r = 0; r < shape.rows; r++)
-      for (i64 c = 0; c < shape.cols; c++) {
-        double d = double{weights(r, c)} - quantized.weight(r, c);
-        error += d * d;
-        size += double{weights(r, c)} * weights(r, c);
-      }
-    error_ += error;
-    size_ += size;
+    error_ += squared_error(weights.view(), quantized);
+    for (float w : std::span(weights.view().data, static_cast<std::size_t>(shape.rows * shape.cols))) size_ += double{w} * w;
     report.squared_error = size_ > 0 ? error_ / size_ : 0;
     std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, threads_);
     report.matrices++;
@@ -56,6 +50,7 @@ class QuantizingSource final : public LinearSource {
     i64 total = rows.total > 0 ? rows.total : shape.rows;
     PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
                        quantized.format.name, shape, rows.first, total, quantized.tensor_scale};
+    entry.recipe = recipe.text();
     std::span<const std::byte> bytes = packed->packed_bytes();
     entries.push_back(entry);
     tensors.push_back({entry.tensor, stored_type("I8"), {static_cast<i64>(bytes.size())}, bytes.data(), static_cast<i64>(bytes.size())});

@@ -66,6 +66,8 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
 
 }  // namespace
 
+std::string Recipe::text() const { return keep ? "keep" : fmt::format("{}/{} | {}", quantizer->name, format, form); }
+
 std::span<const QuantizerRow> quantizers() { return kQuantizers; }
 
 RecipeBook::RecipeBook(std::string_view text) {

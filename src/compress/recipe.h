@@ -32,6 +32,8 @@ struct Recipe {
   const QuantizerRow* quantizer = nullptr;
   std::string format;               // canonical name of a number format
   std::string form;                 // empty: the first that holds the format
+
+  std::string text() const;         // as a line of a recipe has it, nothing left out
 };
 
 class RecipeBook {

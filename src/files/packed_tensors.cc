@@ -55,6 +55,10 @@ std::vector<PackedTensor> read_packed_tensors(const Metadata& metadata) {
       column.set(tensors[i], values[i]);
     }
   }
+  if (const std::vector<std::string>* recipes = metadata.texts(key("recipe"))) {
+    same_length("recipe", recipes->size());
+    for (std::size_t i = 0; i < tensors.size(); i++) tensors[i].recipe = (*recipes)[i];
+  }
   std::vector<double> scales = metadata.numbers(key("scale")).value_or(std::vector<double>{});
   same_length("scale", scales.size());
   for (std::size_t i = 0; i < tensors.size(); i++) {
@@ -79,6 +83,9 @@ void set_packed_tensors(std::span<const PackedTensor> tensors, Metadata& metadat
     for (const PackedTensor& t : tensors) values.push_back(static_cast<std::uint64_t>(column.get(t)));
     metadata.set(key(column.name), MetadataArray(std::move(values)));
   }
+  std::vector<std::string> recipes;
+  for (const PackedTensor& t : tensors) recipes.push_back(t.recipe);
+  metadata.set(key("recipe"), MetadataArray(std::move(recipes)));
   std::vector<float> scales;
   for (const PackedTensor& t : tensors) scales.push_back(t.scale);
   metadata.set(key("scale"), MetadataArray(std::move(scales)));

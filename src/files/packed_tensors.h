@@ -4,6 +4,7 @@
 //   bitkerf.packed.matrix   string  the matrix that it is, or is rows of ("blk.0.attn_q.weight")
 //   bitkerf.packed.form     string  row of forms/list.cc
 //   bitkerf.packed.format   string  number format
+//   bitkerf.packed.recipe   string  what it was made by (compress/recipe.h); may be left out
 //   bitkerf.packed.rows, .cols, .first, .total   u64   its shape; the first of its rows in the matrix; rows of the matrix
 //   bitkerf.packed.scale    f32     what every scale is multiplied by
 #pragma once
@@ -21,6 +22,7 @@ struct PackedTensor {
   Shape shape;
   i64 first = 0, total = 0;
   float scale = 1;
+  std::string recipe = {};
 };
 
 // Empty for a file without any. Arrays of the wrong type or of different lengths, shapes out of range, scales that are
