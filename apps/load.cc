@@ -26,12 +26,12 @@ struct CacheRow {
   std::string_view name;
   CacheType type;
 };
-constexpr CacheRow kCaches[] = {{"f16", CacheType::f16}, {"f32", CacheType::f32}};
+constexpr CacheRow kCaches[] = {{"int16", CacheType::int16}, {"f16", CacheType::f16}, {"f32", CacheType::f32}};
 
 CacheType cache_type(std::string_view name) {
   for (const CacheRow& row : kCaches)
     if (row.name == name) return row.type;
-  throw Error(Fault::usage, fmt::format("--cache-type: unknown type '{}'; known are: f16, f32", name));
+  throw Error(Fault::usage, fmt::format("--cache-type: unknown type '{}'; known are: int16, f16, f32", name));
 }
 
 // A text of more than this is a mistake (a device, a wrong file): its tokens would fit no context.

@@ -37,7 +37,7 @@ struct Options {
   double presence_penalty = 0, frequency_penalty = 0;
   std::vector<std::string> logit_bias;
   // How to compute.
-  std::string form, cache_type = "f16", isa;
+  std::string form, cache_type = "int16", isa;
   i64 bits = 0;            // 0: all planes
   // Compressing.
   std::string recipe, like, output;
@@ -46,9 +46,6 @@ struct Options {
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;
   bool probe = false, again = false;
-  bool sweep = false;
-  std::string fit;
-  i64 seconds = 50;
   std::string format, shape = "2048x2048";
   i64 tokens = 256;
   i64 chunks = -1;  // -1: all windows of the text

@@ -70,6 +70,20 @@ BITKERF_INLINE Vec exp(Vec x) {
   return scale_by_power(p, n);
 }
 
+// 8191 * 2^x for x <= 0, exactly 8191 at 0; relative error below 2^-18 for x above -120. Weights that become 13-bit
+// integers need no more.
+BITKERF_INLINE Vec short_weight(Vec x) {
+  x = max(splat(-120.0f), x);
+  Vec r = fraction(x);
+  // Minimax in relative error on [0, 1] for 1 + r q(r), times 8191.
+  Vec p = splat(0x1.b7e974p+6f);
+  p = fma(p, r, splat(0x1.abeb08p+8f));
+  p = fma(p, r, splat(0x1.ee14e0p+10f));
+  p = fma(p, r, splat(0x1.62cbb0p+12f));
+  p = fma(p, r, splat(8191.0f));
+  return scale_by_floor(p, x);
+}
+
 // tanh. For |x| < 5/8 the odd polynomial of the Cephes library's tanhf; else from e^(-2|x|).
 BITKERF_INLINE Vec tanh(Vec x) {
   Vec z = mul(x, x);

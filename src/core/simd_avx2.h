@@ -80,6 +80,52 @@ BITKERF_INLINE __m256 scale_half(__m256 a, __m256 n) {
 }
 BITKERF_INLINE Vec scale_by_power(Vec a, Vec n) { return {scale_half(a.low, n.low), scale_half(a.high, n.high)}; }
 
+BITKERF_INLINE Vec fraction(Vec a) {
+  return {_mm256_sub_ps(a.low, _mm256_floor_ps(a.low)), _mm256_sub_ps(a.high, _mm256_floor_ps(a.high))};
+}
+BITKERF_INLINE __m256 scale_half_by_floor(__m256 a, __m256 n) {
+  __m256i power = _mm256_cvtps_epi32(_mm256_floor_ps(n));
+  return _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(power, _mm256_set1_epi32(127)), 23)));
+}
+BITKERF_INLINE Vec scale_by_floor(Vec a, Vec n) {
+  return {scale_half_by_floor(a.low, n.low), scale_half_by_floor(a.high, n.high)};
+}
+
+struct Ints { __m256i low, high; };
+
+BITKERF_INLINE Ints no_ints() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+BITKERF_INLINE Ints load_ints(const std::int16_t* p) {
+  const __m256i* q = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
+}
+BITKERF_INLINE void store_ints(std::int16_t* p, Ints a) {
+  __m256i* q = reinterpret_cast<__m256i*>(p);
+  _mm256_storeu_si256(q, a.low);
+  _mm256_storeu_si256(q + 1, a.high);
+}
+BITKERF_INLINE Ints splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+BITKERF_INLINE Ints dot_pairs(Ints a, Ints b, Ints c) {
+  return {_mm256_add_epi32(c.low, _mm256_madd_epi16(a.low, b.low)),
+          _mm256_add_epi32(c.high, _mm256_madd_epi16(a.high, b.high))};
+}
+BITKERF_INLINE Vec to_float(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+BITKERF_INLINE Ints to_ints(Vec a) { return {_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high)}; }
+BITKERF_INLINE Ints pack_pairs(Ints a, Ints b) {
+  return {_mm256_blend_epi16(a.low, _mm256_slli_epi32(b.low, 16), 0xaa),
+          _mm256_blend_epi16(a.high, _mm256_slli_epi32(b.high, 16), 0xaa)};
+}
+BITKERF_INLINE Ints pack_quarters(Ints a, Ints b) {
+  return {_mm256_packs_epi32(a.low, b.low), _mm256_packs_epi32(a.high, b.high)};
+}
+BITKERF_INLINE void store_short(std::int16_t* p, Ints a) {
+  __m256i packed = _mm256_packs_epi32(a.low, a.high);  // quarters 0 2 1 3
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+
 BITKERF_INLINE float sum(Vec a) {
   __m256 b = _mm256_add_ps(a.low, a.high);
   __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));

@@ -51,6 +51,33 @@ BITKERF_INLINE Vec round_even(Vec a) {
 }
 BITKERF_INLINE Vec scale_by_power(Vec a, Vec n) { return {_mm512_maskz_scalef_ps(0xffff, a.v, n.v)}; }
 
+BITKERF_INLINE Vec fraction(Vec a) { return {_mm512_maskz_reduce_ps(0xffff, a.v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
+BITKERF_INLINE Vec scale_by_floor(Vec a, Vec n) { return {_mm512_maskz_scalef_ps(0xffff, a.v, n.v)}; }
+
+// GCC 12 keeps sums that change between __m512i and its own type of 16 ints in memory: so they are of that type.
+struct Ints { __v16si v; };
+BITKERF_INLINE Ints ints(__m512i a) { return {(__v16si)a}; }
+BITKERF_INLINE __m512i raw(Ints a) { return (__m512i)a.v; }
+
+BITKERF_INLINE Ints no_ints() { return Ints{}; }
+BITKERF_INLINE Ints load_ints(const std::int16_t* p) { return ints(_mm512_loadu_si512(p)); }
+BITKERF_INLINE void store_ints(std::int16_t* p, Ints a) { _mm512_storeu_si512(p, raw(a)); }
+BITKERF_INLINE Ints splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  __builtin_memcpy(&pair, p, sizeof pair);
+  return ints(_mm512_set1_epi32(pair));
+}
+BITKERF_INLINE Ints dot_pairs(Ints a, Ints b, Ints c) { return ints(_mm512_dpwssd_epi32(raw(c), raw(a), raw(b))); }
+BITKERF_INLINE Vec to_float(Ints a) { return {_mm512_maskz_cvtepi32_ps(0xffff, raw(a))}; }
+BITKERF_INLINE Ints to_ints(Vec a) { return ints(_mm512_maskz_cvtps_epi32(0xffff, a.v)); }
+BITKERF_INLINE Ints pack_pairs(Ints a, Ints b) {
+  return ints(_mm512_mask_blend_epi16(0xaaaaaaaa, raw(a), _mm512_maskz_slli_epi32(0xffff, raw(b), 16)));
+}
+BITKERF_INLINE Ints pack_quarters(Ints a, Ints b) { return ints(_mm512_packs_epi32(raw(a), raw(b))); }
+BITKERF_INLINE void store_short(std::int16_t* p, Ints a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_maskz_cvtepi32_epi16(0xffff, raw(a)));
+}
+
 // GCC 12 warns about its own undefined vectors in the casts and in unmasked forms: hence the maskz forms here.
 BITKERF_INLINE __m256 lower_half(Vec a) {
   return _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xff, _mm512_castps_pd(a.v), 0));

@@ -85,6 +85,75 @@ BITKERF_INLINE Vec scale_by_power(Vec a, Vec n) {
     return a.lane[i] * first * second;
   });
 }
+// a - floor(a), rounded.
+BITKERF_INLINE Vec fraction(Vec a) { return lanes([&](int i) { return a.lane[i] - std::floor(a.lane[i]); }); }
+// a 2^floor(n), exact, for a in [1, 2^14] and n in [-126, 100].
+BITKERF_INLINE Vec scale_by_floor(Vec a, Vec n) {
+  return lanes([&](int i) {
+    if (n.lane[i] != n.lane[i]) return a.lane[i] + n.lane[i];
+    return a.lane[i] * std::bit_cast<float>((static_cast<int>(std::floor(n.lane[i])) + 127) << 23);
+  });
+}
+
+// Sixteen int32, or 32 int16 as pairs.
+struct Ints { std::int32_t lane[16]; };
+
+template <class Operation>
+BITKERF_INLINE Ints int_lanes(Operation operation) {
+  Ints r;
+  for (int i = 0; i < 16; i++) r.lane[i] = static_cast<std::int32_t>(operation(i));
+  return r;
+}
+
+BITKERF_INLINE Ints no_ints() { return int_lanes([](int) { return 0; }); }
+BITKERF_INLINE Ints load_ints(const std::int16_t* p) {
+  Ints r;
+  std::memcpy(r.lane, p, sizeof r.lane);
+  return r;
+}
+BITKERF_INLINE void store_ints(std::int16_t* p, Ints a) { std::memcpy(p, a.lane, sizeof a.lane); }
+BITKERF_INLINE Ints splat_pair(const std::int16_t* p) {
+  std::int32_t pair;
+  std::memcpy(&pair, p, sizeof pair);
+  return int_lanes([&](int) { return pair; });
+}
+// c + the products of a pair; modulo 2^32.
+BITKERF_INLINE Ints dot_pairs(Ints a, Ints b, Ints c) {
+  std::int16_t x[32], y[32];
+  store_ints(x, a), store_ints(y, b);
+  return int_lanes([&](int i) {
+    return static_cast<std::uint32_t>(c.lane[i]) + static_cast<std::uint32_t>(x[2 * i] * y[2 * i]) +
+           static_cast<std::uint32_t>(x[2 * i + 1] * y[2 * i + 1]);
+  });
+}
+BITKERF_INLINE Vec to_float(Ints a) { return lanes([&](int i) { return static_cast<float>(a.lane[i]); }); }
+// To the nearest integer, ties to even; |a| < 2^22 (others become the smallest or an undefined number).
+BITKERF_INLINE Ints to_ints(Vec a) {
+  return int_lanes([&](int i) {
+    if (!(std::fabs(a.lane[i]) < 0x1p22f)) return INT32_MIN;
+    return static_cast<std::int32_t>((a.lane[i] + 0x1.8p23f) - 0x1.8p23f);
+  });
+}
+// Of int16 numbers: pairs (a, b), lane by lane.
+BITKERF_INLINE Ints pack_pairs(Ints a, Ints b) {
+  return int_lanes([&](int i) {
+    return (static_cast<std::uint32_t>(a.lane[i]) & 0xffff) | (static_cast<std::uint32_t>(b.lane[i]) << 16);
+  });
+}
+// Of numbers in the range of int16: lanes 0-3 of a, 0-3 of b, 4-7 of a, 4-7 of b, ...
+BITKERF_INLINE Ints pack_quarters(Ints a, Ints b) {
+  std::int16_t r[32];
+  for (int i = 0; i < 16; i++) {
+    r[i / 4 * 8 + i % 4] = static_cast<std::int16_t>(a.lane[i]);
+    r[i / 4 * 8 + 4 + i % 4] = static_cast<std::int16_t>(b.lane[i]);
+  }
+  return load_ints(r);
+}
+// Of numbers in the range of int16: 16 of them.
+BITKERF_INLINE void store_short(std::int16_t* p, Ints a) {
+  for (int i = 0; i < 16; i++) p[i] = static_cast<std::int16_t>(a.lane[i]);
+}
+
 // Over lanes, as a tree that halves the number of lanes: i and i + 8, then i and i + 4, ...
 BITKERF_INLINE float sum(Vec a) {
   for (int half = 8; half > 0; half /= 2)

@@ -34,7 +34,7 @@ class Attention final : public Mixer {
         value_cols_(round_up<i64>(shape.value_dim, 16)) {}
 
   std::unique_ptr<MixerState> state(i64 max_tokens) const override {
-    return std::make_unique<AttentionState>(shape_, cache_ == CacheType::f16 ? 2 : 4, max_tokens);
+    return std::make_unique<AttentionState>(shape_, cache_, max_tokens, spare_);
   }
   void mix(Matrix<const float> q, Matrix<const float> k, Matrix<const float> v, const Batch& batch,
            std::span<MixerState* const> states, Matrix<float> y, Context& context) const noexcept override;
@@ -60,7 +60,7 @@ class Attention final : public Mixer {
     return batch.tokens * shape_.kv_heads <= kTasksPerWorker * threads_ && spans_of(batch) <= kMostSpans;
   }
   i64 tile_tokens(i64 batch_tokens) const;
-  i64 worker_floats(i64 rows) const { return attention_scratch(rows, shape_.head_dim, value_cols_); }
+  i64 worker_floats(i64 rows) const { return row_of(cache_).scratch(rows, shape_.head_dim, value_cols_); }
   // Spans that a token at this position looks at: [first, last).
   i64 first_span(i64 position) const {
     return shape_.window > 0 ? std::max<i64>(0, position + 1 - shape_.window) / kSpanKeys : 0;
@@ -81,6 +81,7 @@ class Attention final : public Mixer {
   AttentionShape shape_;
   CacheType cache_;
   i64 threads_, group_, value_cols_;
+  std::shared_ptr<SpareMemory> spare_ = std::make_shared<SpareMemory>();
 };
 
 i64 Attention::tile_tokens(i64 batch_tokens) const {

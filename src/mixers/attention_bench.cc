@@ -1,5 +1,5 @@
 // Times attention as a model calls it: all layers of one model, each with a cache of its own, so that a decode step
-// reads what it would read in use. Usage: attention_bench [THREADS] [SECONDS PER ROW] [MODEL]
+// reads what it would read in use. Usage: attention_bench [THREADS] [SECONDS PER ROW] [MODEL] [f16]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
   Threads threads(argc > 1 ? std::atoi(argv[1]) : 2);
   double seconds = argc > 2 ? std::atof(argv[2]) : 0.3;
   std::string only = argc > 3 ? argv[3] : "";
+  CacheType cache = argc > 4 && argv[4] == std::string("f16") ? CacheType::f16 : CacheType::int16;
   Arena none(64);
   Context context{threads, none, chosen_isa()};
   RoofMeter meter(context.isa, threads);
@@ -110,8 +111,8 @@ int main(int argc, char** argv) {
   std::printf("%s, %d threads, path %s: %.0f GFLOP/s float, %.1f GB/s read\n", cpu_info().name.c_str(), threads.count(),
               std::string(row_of(context.isa).name).c_str(), roofs.float_ops_per_second * 1e-9,
               roofs.read_bytes_per_second * 1e-9);
-  std::printf("model, all layers; best and median time; share of the float and of the memory limit (half-float cache)\n");
+  std::printf("model, all layers; best and median time; share of the float and of the memory limit \n");
   for (const ModelRow& model : kModels)
     for (const StepRow& step : kSteps)
-      if (only.empty() || only == model.name) run_step(model, step, CacheType::f16, context, seconds, roofs);
+      if (only.empty() || only == model.name) run_step(model, step, cache, context, seconds, roofs);
 }

@@ -15,12 +15,15 @@
 
 namespace bitkerf {
 
-inline constexpr std::int64_t kBlockKeys = 64, kSpanKeys = 256;
+inline constexpr std::int64_t kBlockKeys = 64, kShortBlockKeys = 128, kSpanKeys = 256;
 
-// Where a layer's keys and values of one key-value head lie. Per block of 64 keys:
+static constexpr std::int64_t round_up_16(std::int64_t n) { return (n + 15) / 16 * 16; }
+static constexpr std::int64_t short_dims(std::int64_t head_dim) { return (head_dim + 1) / 2 * 2; }
+
+// Where a layer's keys and values of one key-value head lie. Of half floats and floats, per block of 64 keys:
 //   keys    4 groups of (head_dim, 16 keys): the scores of 16 keys are one vector, and no sum crosses lanes
 //   values  (64 keys, value_cols)
-// Elements are half floats or floats, in all of a cache.
+// Of int16, per block of 128 keys: attention_int16.inl has the picture.
 struct AttentionCache {
   void* blocks = nullptr;          // the head's part of block 0
   std::int64_t block_stride = 0;   // elements from there to its part of the next block
@@ -43,13 +46,25 @@ struct AttentionTile {
 
 // What a tile has found: rows x (value_cols weighted values, 16 partial sums, maximum), in one array.
 static constexpr std::int64_t partial_floats(std::int64_t rows, std::int64_t value_cols) {
-  return (rows * (value_cols + 17) + 15) / 16 * 16;
+  return round_up_16(rows * (value_cols + 17));
 }
 // Floats that attend() needs: queries, a second partial, a block of keys and values as floats, scores.
 static constexpr std::int64_t attention_scratch(std::int64_t rows, std::int64_t head_dim, std::int64_t value_cols) {
-  return (rows * head_dim + 15) / 16 * 16 + partial_floats(rows, value_cols) + kBlockKeys * (head_dim + value_cols) +
+  return round_up_16(rows * head_dim) + partial_floats(rows, value_cols) + kBlockKeys * (head_dim + value_cols) +
          16 * kBlockKeys;
 }
+// The same for int16: queries and their scales, a second partial, scores, weights, powers of a block.
+static constexpr std::int64_t attention_short_scratch(std::int64_t rows, std::int64_t head_dim, std::int64_t value_cols) {
+  return round_up_16(rows * round_up_16(head_dim) / 2) + round_up_16(rows) + partial_floats(rows, value_cols) +
+         (6 + 3 + 1) * kShortBlockKeys;
+}
+
+// Elements of one head in one block: what a cache is made of.
+struct AttentionCacheRow {
+  std::int64_t element_bytes, block_keys;
+  std::int64_t (*head_elements)(std::int64_t head_dim, std::int64_t value_cols) noexcept;
+  std::int64_t (*scratch)(std::int64_t rows, std::int64_t head_dim, std::int64_t value_cols) noexcept;
+};
 
 struct AttentionKernels {
   // Writes tokens' keys and values (rows of k and v, of this head) at positions position, position + 1, ...

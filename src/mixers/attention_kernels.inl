@@ -7,6 +7,7 @@ namespace {
 
 using i64 = std::int64_t;
 using Half = std::uint16_t;
+using Short = std::int16_t;
 
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr i64 kGroups = kBlockKeys / 16;
@@ -207,11 +208,11 @@ void finish_rows(const float* memory, i64 tokens, i64 heads, i64 value_dim, floa
 // The keys of a block, relative to it, that some row sees.
 struct Range { i64 first, last; };
 
-BITKERF_INLINE Range seen(const AttentionTile& tile, i64 token, i64 block) {
+BITKERF_INLINE Range seen(const AttentionTile& tile, i64 token, i64 block, i64 block_keys) {
   i64 position = tile.position + token;
   i64 last = smaller(position + 1, tile.last_key) - block;
   i64 first = tile.window > 0 ? bigger(0, position + 1 - tile.window - block) : 0;
-  return {first, smaller(last, kBlockKeys)};
+  return {first, smaller(last, block_keys)};
 }
 
 // Scores (rows, 64) become weights 2^(score - maximum); sums and maxima take them in. `factors` get what the rows'
@@ -226,7 +227,7 @@ BITKERF_INLINE void weigh(const AttentionTile& tile, i64 row, i64 rows, i64 bloc
   for (i64 r = 0; r < rows; r++) {
     float* s = scores + r * kBlockKeys;
     Vec x[kGroups];
-    Range range = kMasked ? seen(tile, (row + r) / tile.heads, block) : Range{0, kBlockKeys};
+    Range range = kMasked ? seen(tile, (row + r) / tile.heads, block, kBlockKeys) : Range{0, kBlockKeys};
     for (i64 g = 0; g < kGroups; g++) {
       x[g] = load(s + 16 * g);
       if (tile.softcap > 0) x[g] = mul(tanh(x[g]), splat(tile.softcap * kLog2E));
@@ -259,7 +260,7 @@ void fold(const AttentionTile& tile, const float* q, i64 row, i64 rows, i64 bloc
           const E* next_keys, const E* next_values, float* scores, const Partial& into) noexcept {
   const AttentionCache& cache = tile.cache;
   i64 first_token = row / tile.heads, last_token = (row + rows - 1) / tile.heads;
-  Range low = seen(tile, first_token, block), high = seen(tile, last_token, block);
+  Range low = seen(tile, first_token, block, kBlockKeys), high = seen(tile, last_token, block, kBlockKeys);
   Range any{low.first, high.last};
   if (any.first >= any.last) return;
   bool all = high.first == 0 && low.last == kBlockKeys;
@@ -351,10 +352,16 @@ void attend_tile(const AttentionTile& tile, float* result) noexcept {
 }
 
 }  // namespace
+}  // namespace bitkerf
+
+#include "mixers/attention_int16.inl"
+
+namespace bitkerf {
 
 const AttentionKernels BITKERF_TABLE[] = {
     {.store = store_tokens<Half>, .attend = attend_tile<Half>, .merge = merge_partials, .finish = finish_rows},
     {.store = store_tokens<float>, .attend = attend_tile<float>, .merge = merge_partials, .finish = finish_rows},
+    {.store = store_short_tokens, .attend = attend_short, .merge = merge_partials, .finish = finish_rows},
 };
 
 }  // namespace bitkerf

@@ -32,7 +32,8 @@ class Mixer {
   virtual i64 scratch(i64 tokens, i64 max_tokens) const = 0;  // arena bytes that mix() takes at most
 };
 
-enum class CacheType { f16, f32 };  // names "f16", "f32" on the command line
+// How keys and values are kept; "f16", "f32", "int16" on the command line. int16 multiplies integers: the fastest.
+enum class CacheType { f16, f32, int16 };
 
 struct AttentionShape {
   i64 heads = 0, kv_heads = 0;      // heads is a multiple of kv_heads

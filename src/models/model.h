@@ -40,7 +40,7 @@ class SequenceState {
 
 struct ModelOptions {
   int read_bits = 0;  // of matrices kept as planes, only the top ones (0: all)
-  CacheType cache = CacheType::f16;
+  CacheType cache = CacheType::int16;
   std::string form =
       {};  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
   // Tokens that sequences will hold: some models rotate differently when it is long. 0: as chosen_context() says.
