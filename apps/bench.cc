@@ -75,6 +75,8 @@ Limit limit_of(const Test& test, const Roofs& roofs, bool floats) {
 
 int run_verb_bench(const Options& options) {
   if (options.kernels) return run_verb_bench_kernels(options);
+  if (options.sweep) return run_verb_bench_sweep(options);
+  if (!options.fit.empty()) return run_verb_bench_fit(options);
   if (options.bench_prompt + options.bench_predict == 0)
     throw Error(Fault::usage, "both tests are skipped (-p 0 -n 0)", "give one of them a length");
   Options loading = options;

@@ -94,6 +94,14 @@ constexpr OptionRow kOptions[] = {
      &Options::search},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
     {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
+    {"--sweep", "", "time all on random shapes",
+     "Time every kernel of every form on random shapes (another --seed: others) and write the times as CSV to -o, which "
+     "predictions of cost are learned from.", &Options::sweep},
+    {"--seconds", "S", "how long to sweep", "How long --sweep goes on; the last shape is finished.", &Options::seconds, 0, 100000},
+    {"--fit", "FILE", "learn costs from FILE",
+     "Learn the cost of products from the times of --sweep (several such files joined are one), show how well shapes that "
+     "were held out are predicted, and keep the model in the cache folder. With -o: write the table with the predictions.",
+     &Options::fit},
     {"--probe", "", "all that the planner uses",
      "Show what the planner knows of this machine: bandwidth of every level of memory, rates of every kind of instruction, "
      "clocks, by number of threads. Measured once (some 10 s) and kept in the cache folder.", &Options::probe},

@@ -46,6 +46,9 @@ struct Options {
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;
   bool probe = false, again = false;
+  bool sweep = false;
+  std::string fit;
+  i64 seconds = 50;
   std::string format, shape = "2048x2048";
   i64 tokens = 256;
   i64 chunks = -1;  // -1: all windows of the text
