@@ -36,7 +36,7 @@ Shape parse_shape(const std::string& text) {
 double check(const PackedLinear& linear, Isa isa, Matrix<const float> x, Matrix<const float> y) {
   i64 tokens = std::min<i64>(x.rows, 3), cols = x.cols;
   OwnedMatrix<double> v(tokens, cols);
-  decode_input(*linear.kernels(isa).encoding, isa, x.sub_rows(0, tokens), v.view());
+  decode_input(linear.input(), isa, x.sub_rows(0, tokens), v.view());
   OwnedMatrix<float> w(1, cols);
   double worst = 0;
   i64 step = std::max<i64>(1, linear.shape().rows / 97);
@@ -78,37 +78,41 @@ int run_verb_bench_kernels(const Options& options) {
   for (i64 i = 0; i < options.tokens * shape.cols; i++) x.view().data[i] = normal(random);
 
   Json rows = Json::array();
-  std::string table = fmt::format("{:<12} {:<20} {:<9} {:>9} {:>8} {:>7}\n", "form", "format", "input", "Gop/s", "GB/s", "share");
+  std::string table = fmt::format("{:<11} {:<9} {:<17} {:<13} {:>8} {:>8} {:>7}\n", "form", "kernel", "format", "input", "Gop/s", "GB/s", "share");
   bool wrong = false;
   for (const std::string& spec : formats) {
     NumberFormat format = parse_number_format(spec);
     Quantized quantized = round_to_nearest(weights.view(), format, scale_rules::largest, &threads);
     for (const FormRow& form : forms()) {
       if (!form.pack || !form.holds_format(format)) continue;
-      auto linear = form.pack(quantized, threads);
-      Arena arena(linear->scratch(options.tokens));
-      Context context{threads, arena, isa};
-      linear->apply(x.view(), y.view(), context);
-      double error = check(*linear, isa, x.view(), y.view());
-      wrong |= !(error <= 1);
-      double best = 1e9, start = now();
-      for (int round = 0; round < 5 || now() - start < 0.2; round++) {
-        double from = now();
+      const Encoding& input = options.activation.empty() ? usual_input(form, format) : encoding(options.activation);
+      if (!takes(form, format, input)) continue;
+      auto linear = form.pack(quantized, input, threads);
+      KernelList list = linear->kernels(isa);
+      for (const PanelKernels* kernels : list.all()) {
+        Arena arena(linear->scratch(options.tokens));
+        Context context{threads, arena, isa, kernels->name};
         linear->apply(x.view(), y.view(), context);
-        best = std::min(best, now() - from);
+        double error = check(*linear, isa, x.view(), y.view());
+        wrong |= !(error <= 1);
+        double best = 1e9, start = now();
+        for (int round = 0; round < 5 || now() - start < 0.2; round++) {
+          double from = now();
+          linear->apply(x.view(), y.view(), context);
+          best = std::min(best, now() - from);
+        }
+        double ops = 2.0 * static_cast<double>(shape.rows * shape.cols * options.tokens) / best;
+        double bytes = static_cast<double>(linear->bytes()) / best;
+        double peak = input.bits == 0 ? roofs.float_ops_per_second : roofs.int8_ops_per_second;
+        // The nearer of the two limits is the one that binds.
+        double share = std::max(ops / peak, bytes / roofs.read_bytes_per_second);
+        rows.push_back({{"kernel", fmt::format("{}/{}/{}", form.name, kernels->name, row_of(isa).name)}, {"form", form.name},
+                        {"format", format.name}, {"activation", input.name}, {"shape", fmt::format("{}x{}", shape.rows, shape.cols)},
+                        {"tokens", options.tokens}, {"threads", threads.count()}, {"gops", ops / 1e9}, {"gb_per_second", bytes / 1e9},
+                        {"share_of_limit", share}, {"error_of_bound", error}, {"chosen", kernels == &linear->choose(isa, options.tokens)}});
+        table += fmt::format("{:<11} {:<9} {:<17} {:<13} {:>8.1f} {:>8.1f} {:>5.0f} %{}\n", form.name, kernels->name, format.name, input.name,
+                             ops / 1e9, bytes / 1e9, 100 * share, error <= 1 ? "" : "   WRONG");
       }
-      double ops = 2.0 * static_cast<double>(shape.rows * shape.cols * options.tokens) / best;
-      double bytes = static_cast<double>(linear->bytes()) / best;
-      const Encoding& encoding = *linear->kernels(isa).encoding;
-      double peak = encoding.name == "f32" ? roofs.float_ops_per_second : roofs.int8_ops_per_second;
-      // The nearer of the two limits is the one that binds.
-      double share = std::max(ops / peak, bytes / roofs.read_bytes_per_second);
-      rows.push_back({{"kernel", fmt::format("{}/{}", form.name, row_of(isa).name)}, {"form", form.name}, {"format", format.name},
-                      {"activation", encoding.name}, {"shape", fmt::format("{}x{}", shape.rows, shape.cols)},
-                      {"tokens", options.tokens}, {"threads", threads.count()}, {"gops", ops / 1e9}, {"gb_per_second", bytes / 1e9},
-                      {"share_of_limit", share}, {"error_of_bound", error}});
-      table += fmt::format("{:<12} {:<20} {:<9} {:>9.1f} {:>8.1f} {:>5.0f} %{}\n", form.name, format.name, encoding.name, ops / 1e9,
-                           bytes / 1e9, 100 * share, error <= 1 ? "" : "   WRONG");
     }
   }
   if (options.json) {

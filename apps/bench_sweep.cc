@@ -68,21 +68,23 @@ struct Sweep {
       : options(given), all(thread_count(given.threads)), random(static_cast<unsigned>(given.seed < 0 ? 1 : given.seed)) {}
 
   void time_linear(const FormRow& form, const NumberFormat& format, const PackedLinear& linear, std::span<const i64> tokens) {
-    const PanelKernels& kernels = linear.kernels(isa);
-    bool floats = kernels.encoding->name == "f32";
+    const Encoding& input = linear.input();
+    bool floats = input.bits == 0;
     Shape shape = linear.shape();
-    for (i64 count : tokens)
+    for (i64 count : tokens) {
+      const PanelKernels& kernels = linear.choose(isa, count);
       for (Threads* threads : {&one, &all}) {
         if (threads == &all && all.count() == 1) continue;
         for (bool cold : {false, true}) {
           if (cold && count > 16) continue;  // then arithmetic hides the memory
-          Work work{std::string(form.name), format.name, std::string(kernels.encoding->name), format.grid.bits(),
-                    format.group == kWholeRow ? shape.cols : format.group, format.has_minimum, floats ? 32 : 8,
-                    floats ? shape.cols : 32, kernels.max_tokens, shape.rows, shape.cols, count, threads->count(), cold,
+          Work work{std::string(form.name), format.name, input.name, format.grid.bits(),
+                    format.group == kWholeRow ? shape.cols : format.group, format.has_minimum, floats ? 32 : input.bits,
+                    floats || input.group == kRowGroup ? shape.cols : input.group, kernels.max_tokens, shape.rows, shape.cols, count, threads->count(), cold,
                     static_cast<double>(linear.bytes())};
           rows.push_back({work, timer.seconds(linear, count, cold, *threads, "")});
         }
       }
+    }
   }
 
   void time_shape(Shape shape, std::span<const i64> tokens) {
@@ -94,7 +96,7 @@ struct Sweep {
       if (!held) continue;
       Quantized weights = random_weights(format, shape);
       for (const FormRow& form : forms())
-        if (form.pack && form.holds_format(format)) time_linear(form, format, *form.pack(weights, all), tokens);
+        if (form.pack && form.holds_format(format)) time_linear(form, format, *form.pack(weights, usual_input(form, format), all), tokens);
     }
   }
 

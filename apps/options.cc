@@ -92,6 +92,8 @@ constexpr OptionRow kOptions[] = {
      &Options::format},
     {"--search", "", "scales of least error", "Search the scales of least squared error instead of those of the largest weights.",
      &Options::search},
+    {"--act", "E", "encoding of activations", "Encoding of activations for --kernels, such as int8.row (docs/formats.md); without it, each form's usual one.",
+     &Options::activation},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
     {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
     {"--sweep", "", "time all on random shapes",

@@ -49,7 +49,7 @@ struct Options {
   bool sweep = false;
   std::string fit;
   i64 seconds = 50;
-  std::string format, shape = "2048x2048";
+  std::string format, activation, shape = "2048x2048";
   i64 tokens = 256;
   i64 chunks = -1;  // -1: all windows of the text
   std::string reference;

@@ -51,6 +51,7 @@ class Quantize(unittest.TestCase):
     def test_damage_is_one_line(self):
         data = bytearray(self.path.read_bytes())
         for name, old, new in (("form", b"bit_planes", b"bit_plants"), ("format", b"bipolar8.f16.g64", b"bipolar8.f16.g32"),
+                               ("input", b"int8.g64", b"int9.g64"),
                                ("format name", b"bipolar8.f16.g64", b"bipolar9.f16.g64")):
             broken = pathlib.Path(self.folder.name) / "broken.gguf"
             broken.write_bytes(data.replace(old, new))

@@ -164,8 +164,8 @@ TEST(FitGrid, TakesTheBestSplit) {
 }
 
 TEST(PackedTensors, AreReadBackAndChecked) {
-  std::vector<PackedTensor> tensors = {{"a.weight", "a.weight", "bit_planes", "int4.f16.g64", {7, 64}, 0, 7, 1},
-                                       {"b.weight.rows3", "b.weight", "bit_planes", "nvint4", {4, 32}, 3, 9, 0.5f}};
+  std::vector<PackedTensor> tensors = {{"a.weight", "a.weight", "bit_planes", "int4.f16.g64", "int8.g64", {7, 64}, 0, 7, 1},
+                                       {"b.weight.rows3", "b.weight", "bit_planes", "nvint4", "int8.g32", {4, 32}, 3, 9, 0.5f}};
   Metadata good("file");
   set_packed_tensors(tensors, good);
   auto back = read_packed_tensors(good);

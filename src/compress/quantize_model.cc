@@ -42,14 +42,14 @@ class QuantizingSource final : public LinearSource {
     error_ += squared_error(weights.view(), quantized);
     for (float w : std::span(weights.view().data, static_cast<std::size_t>(shape.rows * shape.cols))) size_ += double{w} * w;
     report.squared_error = size_ > 0 ? error_ / size_ : 0;
-    std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, threads_);
+    std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, encoding(recipe.input), threads_);
     report.matrices++;
     report.weights += shape.rows * shape.cols;
     report.packed_bytes += static_cast<i64>(packed->packed_bytes().size());
     std::string matrix = std::string(name) + ".weight";
     i64 total = rows.total > 0 ? rows.total : shape.rows;
     PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
-                       quantized.format.name, shape, rows.first, total, quantized.tensor_scale};
+                       quantized.format.name, recipe.input, shape, rows.first, total, quantized.tensor_scale};
     entry.recipe = recipe.text();
     std::span<const std::byte> bytes = packed->packed_bytes();
     entries.push_back(entry);

@@ -42,7 +42,8 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
   std::string_view rest = text;
   std::string_view rounding = trim(cut(rest, "|"));
   recipe.form = std::string(trim(cut(rest, "|")));
-  if (!trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected QUANTIZER/FORMAT or QUANTIZER/FORMAT | FORM", line);
+  recipe.input = std::string(trim(cut(rest, "|")));
+  if (!trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected QUANTIZER/FORMAT | FORM | INPUT, the last two optional", line);
   std::string_view format = rounding;
   std::string_view name = trim(cut(format, "/"));
   std::string known;
@@ -61,12 +62,16 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
     const FormRow& row = form(recipe.form);
     if (!row.open || !row.holds_format(parsed)) fail(Fault::usage, "recipe '{}': the form {} does not hold {}", line, recipe.form, parsed.name);
   }
+  const FormRow& row = form(recipe.form);
+  if (recipe.input.empty()) recipe.input = usual_input(row, parsed).name;
+  else if (!takes(row, parsed, encoding(recipe.input)))
+    fail(Fault::usage, "recipe '{}': the form {} does not multiply {} by {}", line, recipe.form, parsed.name, recipe.input);
   return recipe;
 }
 
 }  // namespace
 
-std::string Recipe::text() const { return keep ? "keep" : fmt::format("{}/{} | {}", quantizer->name, format, form); }
+std::string Recipe::text() const { return keep ? "keep" : fmt::format("{}/{} | {} | {}", quantizer->name, format, form, input); }
 
 std::span<const QuantizerRow> quantizers() { return kQuantizers; }
 
@@ -78,10 +83,10 @@ RecipeBook::RecipeBook(std::string_view text) {
     if (body.empty()) continue;
     std::string_view value = body;
     std::string_view pattern = trim(cut(value, "="));
-    if (pattern.empty() || trim(value).empty()) fail(Fault::usage, "recipe '{}': expected PATTERN = QUANTIZER/FORMAT | FORM", trim(line));
+    if (pattern.empty() || trim(value).empty()) fail(Fault::usage, "recipe '{}': expected PATTERN = QUANTIZER/FORMAT | FORM | INPUT", trim(line));
     lines_.push_back({std::string(pattern), parse_recipe(trim(value), trim(line))});
   }
-  if (lines_.empty()) fail(Fault::usage, "the recipe is empty: expected lines of PATTERN = QUANTIZER/FORMAT | FORM");
+  if (lines_.empty()) fail(Fault::usage, "the recipe is empty: expected lines of PATTERN = QUANTIZER/FORMAT | FORM | INPUT");
 }
 
 const Recipe& RecipeBook::of(std::string_view matrix) const {

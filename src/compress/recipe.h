@@ -2,7 +2,7 @@
 //
 //   # comment
 //   *                = rtn/int4.g64 | bit_planes
-//   token_embd       = rtn/int8.g64
+//   token_embd       = rtn/int8.g64 | bit_planes | int8.g32
 //   blk.*.attn_v     = keep
 //
 // A line a pattern ('*' stands for any characters, '?' for one), lines divided by newlines or ';'. The last line that
@@ -31,7 +31,8 @@ struct Recipe {
   bool keep = true;                 // leave the matrix as it is
   const QuantizerRow* quantizer = nullptr;
   std::string format;               // canonical name of a number format
-  std::string form;                 // empty: the first that holds the format
+  std::string form;                 // given or the first that holds the format
+  std::string input;                // encoding of activations (forms/encoding.h); given or the form's usual one
 
   std::string text() const;         // as a line of a recipe has it, nothing left out
 };

@@ -27,11 +27,11 @@ std::vector<TensorRecord> tensor_records(const ModelFile& file) {
       fail(Fault::file, "{}: '{}' or its recipe '{}' cannot be written as a line of a recipe", file.path(), matrix, entry.recipe);
     const Tensor* tensor = file.find(entry.tensor);
     if (!tensor) fail(Fault::file, "{}: has no tensor '{}'", file.path(), entry.tensor);
-    auto linear = form(entry.form).open({parse_number_format(entry.format), entry.shape, entry.scale,
+    auto linear = form(entry.form).open({parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
                                          {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
-    const Encoding& input = *linear->kernels(chosen_isa()).encoding;
+    const Encoding& input = linear->input();
     records.push_back({std::string(matrix), entry.recipe, "none", std::string(before(entry.recipe, "/")), entry.format, entry.form,
-                       std::string(input.name), &input != &kFloatInput});
+                       input.name, input.bits > 0});
   }
   return records;
 }

@@ -1,6 +1,8 @@
 // What a computation needs besides its operands. Passed down, never global.
 #pragma once
 
+#include <string_view>
+
 #include "core/buffer.h"
 #include "core/cpu.h"
 #include "core/threads.h"
@@ -51,6 +53,8 @@ struct Context {
   Threads& threads;
   Arena& arena;
   Isa isa;
+  // Forces the kernels of this name (PanelKernels::name) on the matrices that have them; for benches and tests.
+  std::string_view kernel = {};
 };
 
 }  // namespace bitkerf

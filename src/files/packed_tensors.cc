@@ -15,7 +15,8 @@ struct TextColumn {
   std::string PackedTensor::*field;
 };
 constexpr TextColumn kTexts[] = {{"tensor", &PackedTensor::tensor}, {"matrix", &PackedTensor::matrix},
-                                 {"form", &PackedTensor::form}, {"format", &PackedTensor::format}};
+                                 {"form", &PackedTensor::form}, {"format", &PackedTensor::format},
+                                 {"input", &PackedTensor::input}};
 
 struct NumberColumn {
   std::string_view name;

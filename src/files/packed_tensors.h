@@ -5,6 +5,7 @@
 //   bitkerf.packed.form     string  row of forms/list.cc
 //   bitkerf.packed.format   string  number format
 //   bitkerf.packed.recipe   string  what it was made by (compress/recipe.h); may be left out
+//   bitkerf.packed.input    string  encoding of activations
 //   bitkerf.packed.rows, .cols, .first, .total   u64   its shape; the first of its rows in the matrix; rows of the matrix
 //   bitkerf.packed.scale    f32     what every scale is multiplied by
 #pragma once
@@ -18,7 +19,7 @@
 namespace bitkerf {
 
 struct PackedTensor {
-  std::string tensor, matrix, form, format;
+  std::string tensor, matrix, form, format, input;
   Shape shape;
   i64 first = 0, total = 0;
   float scale = 1;

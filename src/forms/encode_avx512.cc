@@ -6,7 +6,7 @@
 
 namespace bitkerf {
 
-void encode_int8_avx512(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept {
+void encode_ints_avx512(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept {
   encode_rows(x.data, x.cols, x.stride, first, last, out);
 }
 

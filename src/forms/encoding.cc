@@ -2,51 +2,105 @@
 
 #include <cstddef>
 #include <new>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "core/buffer.h"
+#include "core/error.h"
 
 namespace bitkerf {
 namespace {
 
-constexpr EncodeInt8 kEncodeInt8[] = {encode_int8_portable, encode_int8_avx2, encode_int8_avx512};  // by Isa
+constexpr EncodeInts kEncodeInts[] = {encode_ints_portable, encode_ints_avx2, encode_ints_avx512};  // by Isa
 
-i64 int8_bytes(i64 tokens, i64 cols) {
-  cols = round_up<i64>(cols, 32);
-  i64 groups = cols / 32;
-  // head, q, then scale + minus_sum + scaled_sum per group and the last two again per half group
-  return round_up<i64>(sizeof(Int8Rows), 64) + round_up<i64>(tokens * cols, 64) +
-         3 * round_up<i64>(tokens * groups * 4, 64) + 2 * round_up<i64>(tokens * groups * 8, 64);
+bool has_planes(const Encoding& e) { return e.bits <= 4; }
+
+// Calls take(bytes) for every part, in order: once to add up, once to lay out.
+template <class Take>
+void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take) {
+  rows.bits = e.bits;
+  rows.bipolar = e.bipolar;
+  rows.cols = round_up<i64>(cols, 32);
+  rows.units = rows.cols / 32;
+  rows.group_units = e.group == kRowGroup ? rows.units : e.group / 32;
+  rows.groups = ceil_div(rows.units, rows.group_units);
+  rows.q = reinterpret_cast<std::int8_t*>(take(tokens * rows.cols));
+  rows.low = e.bits > 8 ? reinterpret_cast<std::int8_t*>(take(tokens * rows.cols)) : nullptr;
+  rows.scale = reinterpret_cast<float*>(take(tokens * rows.groups * 4));
+  rows.minus_before = reinterpret_cast<std::int32_t*>(take(tokens * (rows.units + 1) * 4));
+  rows.minus_sum16 = reinterpret_cast<std::int32_t*>(take(tokens * rows.units * 8));
+  rows.planes = has_planes(e) ? reinterpret_cast<std::uint32_t*>(take(tokens * e.bits * rows.units * 4)) : nullptr;
 }
 
-void prepare_int8(void* memory, i64 tokens, i64 cols) noexcept {
-  cols = round_up<i64>(cols, 32);
-  auto* p = static_cast<std::byte*>(memory);
-  auto take = [&](i64 bytes) {
+constexpr i64 kHead = (sizeof(IntRows) + 63) / 64 * 64;
+
+i64 int_bytes(const Encoding& e, i64 tokens, i64 cols) {
+  IntRows rows;
+  i64 bytes = kHead;
+  lay_out(e, tokens, cols, rows, [&](i64 n) -> std::byte* { return bytes += round_up<i64>(n, 64), nullptr; });
+  return bytes;
+}
+
+void prepare_ints(const Encoding& e, void* memory, i64 tokens, i64 cols) noexcept {
+  auto* p = static_cast<std::byte*>(memory) + kHead;
+  lay_out(e, tokens, cols, *new (memory) IntRows, [&](i64 n) {
     std::byte* at = p;
-    p += round_up<i64>(bytes, 64);
+    p += round_up<i64>(n, 64);
     return at;
-  };
-  i64 groups = cols / 32;
-  auto* rows = new (take(sizeof(Int8Rows))) Int8Rows;
-  rows->q = reinterpret_cast<std::int8_t*>(take(tokens * cols));
-  rows->scale = reinterpret_cast<float*>(take(tokens * groups * 4));
-  rows->minus_sum = reinterpret_cast<std::int32_t*>(take(tokens * groups * 4));
-  rows->scaled_sum = reinterpret_cast<float*>(take(tokens * groups * 4));
-  rows->minus_sum16 = reinterpret_cast<std::int32_t*>(take(tokens * groups * 8));
-  rows->scaled_sum16 = reinterpret_cast<float*>(take(tokens * groups * 8));
-  rows->cols = cols;
-  rows->groups = groups;
+  });
 }
 
-void encode_int8(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept {
-  kEncodeInt8[static_cast<int>(isa)](x, first, last, *static_cast<const Int8Rows*>(memory));
+void encode_ints(const Encoding&, Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept {
+  kEncodeInts[static_cast<int>(isa)](x, first, last, *static_cast<const IntRows*>(memory));
+}
+
+double int_value(const Encoding&, const void* memory, i64 token, i64 col) {
+  const IntRows& rows = *static_cast<const IntRows*>(memory);
+  double code = rows.q[token * rows.cols + col];
+  if (rows.low) code = 256 * code + rows.low[token * rows.cols + col];
+  return code * double{rows.scale[token * rows.groups + col / 32 / rows.group_units]};
+}
+
+constexpr Encoding::Kind kFloats = {[](const Encoding&, i64, i64) -> i64 { return 0; }, [](const Encoding&, void*, i64, i64) noexcept {},
+                                    [](const Encoding&, Isa, Matrix<const float>, i64, i64, void*) noexcept {}, nullptr};
+constexpr Encoding::Kind kInts = {int_bytes, prepare_ints, encode_ints, int_value};
+
+std::vector<Encoding> make_table() {
+  std::vector<Encoding> table = {{&kFloats, "f32", 0, false, kRowGroup, 1}};
+  auto add = [&](std::string_view kind, int bits, bool bipolar) {
+    for (i64 group : {i64{32}, i64{64}, i64{128}, i64{256}, kRowGroup}) {
+      // 16-bit codes: 256 columns x 255 x 32767 just fits the int32 sums.
+      if (bits > 8 && group == kRowGroup) continue;
+      table.push_back({&kInts, fmt::format("{}{}.{}", kind, bits, group == kRowGroup ? "row" : fmt::format("g{}", group)), bits,
+                       bipolar, group, 32});
+    }
+  };
+  for (int bits : {8, 16, 7, 6, 5, 4, 3, 2}) add("int", bits, false);
+  for (int bits : {1, 2, 3, 4}) add("bipolar", bits, true);
+  return table;
+}
+
+const std::vector<Encoding>& table() {
+  static const std::vector<Encoding> kTable = make_table();
+  return kTable;
 }
 
 }  // namespace
 
-const Encoding kFloatInput = {"f32", 1, [](i64, i64) -> i64 { return 0; }, [](void*, i64, i64) noexcept {},
-                              [](Isa, Matrix<const float>, i64, i64, void*) noexcept {}};
-const Encoding kInt8Input = {"int8.g32", 32, int8_bytes, prepare_int8, encode_int8};
+std::span<const Encoding> encodings() { return table(); }
+
+const Encoding& encoding(std::string_view name) {
+  std::string known;
+  for (const Encoding& row : encodings()) {
+    if (row.name == name) return row;
+    known += (known.empty() ? "" : ", ") + row.name;
+  }
+  fail(Fault::usage, "unknown encoding of activations '{}': expected one of {}", name, known);
+}
+
+const Encoding& float_input() { return table()[0]; }
+const Encoding& int8_input() { return table()[1]; }
 
 void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out) {
   i64 bytes = encoding.bytes(x.rows, x.cols);
@@ -55,10 +109,8 @@ void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matr
     encoding.prepare(memory.data(), x.rows, x.cols);
     encoding.encode(isa, x, 0, x.rows, memory.data());
   }
-  const auto* rows = reinterpret_cast<const Int8Rows*>(memory.data());
   for (i64 t = 0; t < x.rows; t++)
-    for (i64 c = 0; c < x.cols; c++)
-      out(t, c) = bytes == 0 ? x(t, c) : double{rows->scale[t * rows->groups + c / 32]} * rows->q[t * rows->cols + c];
+    for (i64 c = 0; c < x.cols; c++) out(t, c) = bytes == 0 ? x(t, c) : encoding.kind->value(encoding, memory.data(), t, c);
 }
 
 }  // namespace bitkerf

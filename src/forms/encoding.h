@@ -1,7 +1,18 @@
 // Activations as kernels read them, made once per input and shared by every product that reads it.
+//
+//   f32                as they are
+//   int8.g32 ...       KIND.GROUP: integers with a float32 scale per group of columns of a token (g32, g64, g128, g256)
+//                      or per token (row)
+//
+// KIND:  int2 .. int8, int16   -(2^(b-1)-1) .. 2^(b-1)-1, scale max|x| / (2^(b-1)-1), round to nearest even
+//                              (int16: 32639, so that code = 256 high + low with two signed bytes)
+//        bipolar1 .. bipolar4  the odd numbers -(2^b-1) .. 2^b-1: no zero, no bit lost (APT-LLM, section 3); the scale is
+//                              that of least squared error for normally distributed x (Max, 1960)
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "core/cpu.h"
@@ -10,39 +21,59 @@
 namespace bitkerf {
 
 struct Encoding {
-  std::string_view name;
-  i64 pad;  // columns are padded with zeros to a multiple of this
-  i64 (*bytes)(i64 tokens, i64 cols);  // of the encoded input; 0: kernels read the floats themselves
+  // How a kind of encoding does its work. Rows [first, last) of x go into memory that prepare() laid out.
+  struct Kind {
+    i64 (*bytes)(const Encoding&, i64 tokens, i64 cols);  // 0: kernels read the floats themselves
+    void (*prepare)(const Encoding&, void* memory, i64 tokens, i64 cols) noexcept;
+    void (*encode)(const Encoding&, Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept;
+    double (*value)(const Encoding&, const void* memory, i64 token, i64 col);  // what kernels multiply, exactly
+  };
+  const Kind* kind;
+  std::string name;
+  int bits;      // of a code; 0: floats
+  bool bipolar;
+  i64 group;     // columns per scale, a multiple of 32 that divides kPassCols; kRowGroup: all
+  i64 pad;       // columns are padded with zeros to a multiple of this
+
+  i64 bytes(i64 tokens, i64 cols) const { return kind->bytes(*this, tokens, cols); }
   // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
-  void (*prepare)(void* memory, i64 tokens, i64 cols) noexcept;
-  // Encodes rows [first, last) of x into prepared memory.
-  void (*encode)(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept;
+  void prepare(void* memory, i64 tokens, i64 cols) const noexcept { kind->prepare(*this, memory, tokens, cols); }
+  void encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept {
+    kind->encode(*this, isa, x, first, last, memory);
+  }
 };
+inline constexpr i64 kRowGroup = 0;
 
-// Floats as they are: the pointer handed to kernels is a Matrix<const float>*.
-extern const Encoding kFloatInput;
-// int8 with one float scale per 32 columns: x ~ scale * q, q = round to nearest even of x * 127 / max|x|, the rule of
-// llama.cpp's Q8_0 blocks.
-extern const Encoding kInt8Input;
+// The table. Pointers into it stay valid.
+std::span<const Encoding> encodings();
+const Encoding& encoding(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
+const Encoding& float_input();
+// int8 with the rule of llama.cpp's Q8_0 blocks.
+const Encoding& int8_input();
 
-// The head of an int8 input's memory: where its parts lie. Arrays are (tokens, columns or groups), row-major.
-struct Int8Rows {
-  std::int8_t* q;            // (tokens, cols)
-  float* scale;              // (tokens, cols / 32)
-  std::int32_t* minus_sum;   // (tokens, cols / 32): -sum of q. A kernel starts its sum at offset * minus_sum, which
-                             // makes the dot product of unsigned codes that of (code - offset)
-  float* scaled_sum;         // (tokens, cols / 32): scale * sum of q, the factor of a group's minimum
-  std::int32_t* minus_sum16; // the same per 16 columns
-  float* scaled_sum16;
-  i64 cols, groups;          // padded columns; groups of 32 per token
+// The head of an integer input's memory: where its parts lie. Arrays are (tokens, columns or groups), row-major.
+struct IntRows {
+  std::int8_t* q;            // (tokens, cols); of 16-bit codes the high part: code = 256 q + low
+  std::int8_t* low;          // (tokens, cols) of 16-bit codes, or nullptr
+  float* scale;              // (tokens, groups)
+  std::int32_t* minus_before;// (tokens, units + 1): -sum of the codes before a unit of 32 columns, so that the sum over any
+                             // span is a difference. A kernel starts its sum at offset times that, which makes the dot
+                             // product of unsigned codes that of (code - offset)
+  std::int32_t* minus_sum16; // (tokens, 2 units): -sum of 16 columns
+  std::uint32_t* planes;     // (tokens, bits, units) up to 4 bits, most significant first, or nullptr: bit i of a word
+                             // is column 32 unit + i of the code (two's complement, or (code + 2^bits - 1) / 2)
+  i64 cols, units;           // padded columns; units of 32 columns
+  i64 groups, group_units;   // per token; of one group (all units when there is one per token)
+  int bits;
+  bool bipolar;
 };
 // What kernels multiply: x after its encoding, as exact values (rows, cols). The reference of tests and checks.
 void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out);
 
-// The encoders of each instruction set (encode_*.cc): rows [first, last).
-using EncodeInt8 = void (*)(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
-void encode_int8_portable(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
-void encode_int8_avx512(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
-void encode_int8_avx2(Matrix<const float> x, i64 first, i64 last, const Int8Rows& out) noexcept;
+// The encoders of each instruction set (encode_*.cc): rows [first, last). All give the same bits.
+using EncodeInts = void (*)(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept;
+void encode_ints_portable(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept;
+void encode_ints_avx512(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept;
+void encode_ints_avx2(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept;
 
 }  // namespace bitkerf

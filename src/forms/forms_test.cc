@@ -102,7 +102,7 @@ TEST_P(Forms, MultipliesAsDoublesDo) {
       std::map<std::pair<i64, i64>, float> first;
       for (Isa isa : isas_here()) {
         const auto& packed = dynamic_cast<const PackedLinear&>(*linear);
-        auto v = encoded(*packed.kernels(isa).encoding, isa, x.view());
+        auto v = encoded(packed.input(), isa, x.view());
         for (i64 at_once : {tokens, i64{1}, i64{4}}) {
           Arena arena(multiply_scratch(std::array<const Linear*, 1>{linear.get()}, tokens));
           Context context{threads, arena, isa};

@@ -11,6 +11,7 @@ struct Lanes {
   using B = I;
   // 16 registers: 1 token x 2 halves x 2 registers x (int32 sum + float sum) = 8, 4 for codes, 4 for the rest.
   static constexpr int kUnroll = 8;  // of loops over steps, tokens and halves
+  static constexpr bool kOneDot = false;  // dot() is the same whatever the width of the codes
   static constexpr int kTokens = 1;
 
   static __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -38,6 +39,7 @@ struct Lanes {
     return {_mm256_and_si256(v.a, m), _mm256_and_si256(v.b, m)};
   }
   static I bor(I x, I y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+  static I add(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
   static I sub(I v, int n) {
     __m256i m = _mm256_set1_epi32(n);
     return {_mm256_sub_epi32(v.a, m), _mm256_sub_epi32(v.b, m)};
@@ -93,10 +95,10 @@ struct Lanes {
     return {dot256(sum.a, codes.a, v), dot256(sum.b, codes.b, v)};
   }
 
-  // Largest absolute value of the 32 floats at x.
-  static float top(const float* x) {
+  // Largest absolute value of the n floats at x; n is a multiple of 32.
+  static float top(const float* x, std::int64_t n) {
     __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), m = _mm256_setzero_ps();
-    for (int i = 0; i < 32; i += 8) m = _mm256_max_ps(m, _mm256_and_ps(mask, _mm256_loadu_ps(x + i)));
+    for (std::int64_t i = 0; i < n; i += 8) m = _mm256_max_ps(m, _mm256_and_ps(mask, _mm256_loadu_ps(x + i)));
     __m128 h = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
     h = _mm_max_ps(h, _mm_movehl_ps(h, h));
     return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));

@@ -11,6 +11,7 @@ struct Lanes {
   using B = __m512i;
   // 32 registers: 6 tokens x 2 halves x (int32 sum + float sum) = 24, 2 for codes, the rest for scales.
   static constexpr int kUnroll = 8;  // of loops over steps, tokens and halves
+  static constexpr bool kOneDot = true;  // dot() is the same whatever the width of the codes
   static constexpr int kTokens = 6;
 
   static F load(const float* p) { return _mm512_loadu_ps(p); }
@@ -37,6 +38,7 @@ struct Lanes {
   }
   static I band(I a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
   static I bor(I a, I b) { return _mm512_or_si512(a, b); }
+  static I add(I a, I b) { return _mm512_add_epi32(a, b); }
   static I sub(I a, int b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
   static I negate(I a) { return _mm512_sub_epi32(_mm512_setzero_si512(), a); }
   static I shr(I a, int n) { return _mm512_srli_epi32(a, static_cast<unsigned>(n)); }
@@ -63,9 +65,14 @@ struct Lanes {
     return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(*reinterpret_cast<const std::int32_t*>(x)));
   }
 
-  // Largest absolute value of the 32 floats at x.
-  static float top(const float* x) {
-    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(load(x)), _mm512_abs_ps(load(x + 16))));
+  // Largest absolute value of the n floats at x; n is a multiple of 32.
+  static float top(const float* x, std::int64_t n) {
+    __m512 a = _mm512_abs_ps(load(x)), b = _mm512_abs_ps(load(x + 16));
+    for (std::int64_t i = 32; i < n; i += 32) {
+      a = _mm512_max_ps(a, _mm512_abs_ps(load(x + i)));
+      b = _mm512_max_ps(b, _mm512_abs_ps(load(x + i + 16)));
+    }
+    return _mm512_reduce_max_ps(_mm512_max_ps(a, b));
   }
   // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
   static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {

@@ -12,6 +12,7 @@ struct Lanes {
   struct I { std::int32_t v[16]; };
   struct B { std::uint8_t v[64]; };
   static constexpr int kUnroll = 1;
+  static constexpr bool kOneDot = true;  // dot() is the same whatever the width of the codes
   static constexpr int kTokens = 1;
 
   template <class V, class Op>
@@ -37,6 +38,7 @@ struct Lanes {
   static I from_u16(const std::uint16_t* p) { return each<I>([&](int i) { return p[i]; }); }
   static I band(I a, int mask) { return each<I>([&](int i) { return a.v[i] & mask; }); }
   static I bor(I a, I b) { return each<I>([&](int i) { return a.v[i] | b.v[i]; }); }
+  static I add(I a, I b) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) + static_cast<std::uint32_t>(b.v[i])); }); }
   static I sub(I a, int b) { return each<I>([&](int i) { return a.v[i] - b; }); }
   static I negate(I a) { return each<I>([&](int i) { return -a.v[i]; }); }
   static I shr(I a, int n) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) >> n); }); }
@@ -60,10 +62,10 @@ struct Lanes {
     });
   }
 
-  // Largest absolute value of the 32 floats at x.
-  static float top(const float* x) {
+  // Largest absolute value of the n floats at x; n is a multiple of 32.
+  static float top(const float* x, std::int64_t n) {
     float top = 0;
-    for (int i = 0; i < 32; i++) {
+    for (std::int64_t i = 0; i < n; i++) {
       float a = __builtin_fabsf(x[i]);
       top = a > top ? a : top;
     }

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 #include "core/error.h"
 #include "forms/as_stored/form.h"
 #include "forms/bit_planes/form.h"
@@ -12,21 +14,35 @@ namespace {
 
 bool any_type(const StoredType&) { return true; }
 bool any_format(const NumberFormat&) { return true; }
+bool any_integers(const NumberFormat&, const Encoding& input) { return input.bits > 0; }
 
 // In order of preference: the first that holds a type or format is taken unless one is forced.
 constexpr FormRow kForms[] = {
     {"as_stored", "a file's blocks in panels of 32 rows, multiplied with int8 activations", as_stored_holds,
-     make_as_stored, nullptr, nullptr, nullptr},
+     make_as_stored, nullptr, nullptr, nullptr, nullptr, nullptr},
     {"bit_planes", "a plane per bit, most significant first, so that any number of top planes can be read", nullptr,
-     nullptr, bit_planes_hold, pack_bit_planes, open_bit_planes},
+     nullptr, bit_planes_hold, any_integers, pack_bit_planes, open_bit_planes, unpack_bit_planes},
     {"stored_float", "a file's blocks, expanded to floats a tile at a time", any_type, make_stored_float, nullptr,
+     nullptr, nullptr, nullptr, nullptr},
+    {"dense", "float32; the judge of all others", any_type, make_dense, any_format, nullptr, pack_dense,
      nullptr, nullptr},
-    {"dense", "float32; the judge of all others", any_type, make_dense, any_format, pack_dense, nullptr},
 };
 
 }  // namespace
 
 std::span<const FormRow> forms() { return kForms; }
+
+bool takes(const FormRow& form, const NumberFormat& format, const Encoding& input) {
+  return form.takes ? form.takes(format, input) : &input == &float_input();
+}
+
+const Encoding& usual_input(const FormRow& form, const NumberFormat& format) {
+  if (takes(form, format, float_input())) return float_input();
+  i64 group = format.group == kWholeRow || format.group >= 128 ? 128 : format.group >= 64 ? 64 : 32;
+  const Encoding& input = encoding(fmt::format("int8.g{}", group));
+  CHECK(takes(form, format, input));
+  return input;
+}
 
 const FormRow& form(std::string_view name) {
   std::string known;

@@ -39,7 +39,7 @@ void one_token(const Job& job, i64 first, i64 last) {
 
 void many_tokens(const Job& job, i64 first, i64 last, void* scratch) {
   const PanelKernels& kernels = *job.kernels;
-  i64 tokens = job.y.rows, cols = round_up(job.linear->shape().cols, kernels.encoding->pad);
+  i64 tokens = job.y.rows, cols = round_up(job.linear->shape().cols, job.linear->input().pad);
   // Columns outermost: the activations of one pass (tokens x 1024 bytes) stay in L2 while all panels go by.
   for (i64 col = 0; col < cols; col += kPassCols) {
     i64 count = std::min(kPassCols, cols - col);
@@ -63,8 +63,17 @@ void many_tokens(const Job& job, i64 first, i64 last, void* scratch) {
   }
 }
 
-i64 tile_scratch(const PanelKernels& kernels, i64 cols) {
-  return round_up<i64>(kernels.tile_bytes(std::min(round_up(cols, kernels.encoding->pad), kPassCols)), 64);
+i64 tile_scratch(const PackedLinear& linear, const PanelKernels& kernels) {
+  return round_up<i64>(kernels.tile_bytes(std::min(round_up(linear.shape().cols, linear.input().pad), kPassCols)), 64);
+}
+
+const PanelKernels& choose(const PackedLinear& linear, const Context& context, i64 tokens) {
+  if (!context.kernel.empty()) {
+    KernelList list = linear.kernels(context.isa);
+    for (const PanelKernels* kernels : list.all())
+      if (kernels->name == context.kernel) return *kernels;
+  }
+  return linear.choose(context.isa, tokens);
 }
 
 }  // namespace
@@ -81,18 +90,19 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
   for (const Product& product : products) {
     const PackedLinear& linear = packed(*product.linear);
     CHECK_EQ(linear.shape().cols, x.cols);
-    const PanelKernels& kernels = linear.kernels(context.isa);
+    const PanelKernels& kernels = choose(linear, context, tokens);
+    const Encoding& encoding = linear.input();
     const void* input = nullptr;
     for (i64 i = 0; i < count; i++)
-      if (jobs[i].kernels->encoding == kernels.encoding) input = jobs[i].input;
+      if (&jobs[i].linear->input() == &encoding) input = jobs[i].input;
     if (!input) {
-      i64 bytes = kernels.encoding->bytes(tokens, x.cols);
+      i64 bytes = encoding.bytes(tokens, x.cols);
       if (bytes == 0) {
         input = &x;
       } else {
         void* memory = context.arena.take<std::byte>(bytes);
-        kernels.encoding->prepare(memory, tokens, x.cols);
-        auto encode = [&](i64 first, i64 last) { kernels.encoding->encode(context.isa, x, first, last, memory); };
+        encoding.prepare(memory, tokens, x.cols);
+        auto encode = [&](i64 first, i64 last) { encoding.encode(context.isa, x, first, last, memory); };
         if (tokens < 4) encode(0, tokens);  // cheaper than a join
         else context.threads.split(tokens, encode);
         input = memory;
@@ -100,7 +110,7 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
     }
     jobs[count++] = {&linear, &kernels, input, product.y, panels};
     panels += linear.panels();
-    scratch_bytes = std::max(scratch_bytes, tile_scratch(kernels, x.cols));
+    scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
   }
 
   std::byte* scratch = tokens == 1 ? nullptr : context.arena.take<std::byte>(scratch_bytes * context.threads.count());
@@ -123,9 +133,11 @@ i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
   i64 bytes = 0, tile = 0;
   for (const Linear* linear : linears) {
     const PackedLinear& p = packed(*linear);
-    const PanelKernels& kernels = p.kernels(Isa::portable);
-    bytes += Arena::bytes_of<std::byte>(kernels.encoding->bytes(tokens, p.shape().cols));
-    tile = std::max(tile, tile_scratch(kernels, p.shape().cols));
+    bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.shape().cols));
+    for (const IsaRow& isa : isas()) {
+      KernelList list = p.kernels(isa.isa);
+      for (const PanelKernels* kernels : list.all()) tile = std::max(tile, tile_scratch(p, *kernels));
+    }
   }
   return bytes + Arena::bytes_of<std::byte>(tile * kMaxThreads);
 }

@@ -18,14 +18,14 @@ inline constexpr i64 kPassCols = 1024;
 inline constexpr int kMaxTokens = 8;  // of a tile kernel, over all instruction sets
 
 // Kernels of one form, format and instruction set. They know no threads, edges, errors or models.
-// `input` is what `encoding` made of all `tokens` rows of x; `self` is the matrix's kernel_data().
+// `input` is what the matrix's encoding made of all `tokens` rows of x; `self` is the matrix's kernel_data().
 struct PanelKernels {
-  const Encoding* encoding;
+  std::string_view name;  // what reads the packed bytes: "expand", "popcount", "lookup", "float"
   // y[0..32) = panel . x[token], streaming the panel once.
   void (*one)(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept;
   // Columns [first, first + count) of a panel in the form that `tile` reads, in `scratch` or where they lie.
   const void* (*unpack)(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept;
-  i64 (*tile_bytes)(i64 count);  // of scratch
+  i64 (*tile_bytes)(i64 count);  // of scratch, at most
   // Entry n: for n tokens [token, token + n), y rows of 32 floats; adds to y unless first == 0.
   // The float operations per output are those of `one`, in the same order.
   using Tile = void (*)(const void* tile, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token,
@@ -34,9 +34,24 @@ struct PanelKernels {
   int max_tokens;
 };
 
+// What multiplies a matrix on an instruction set: all of them give the same bits.
+struct KernelList {
+  static constexpr int kMost = 4;
+  const PanelKernels* rows[kMost] = {};
+  int count = 0;
+  KernelList() = default;
+  KernelList(const PanelKernels& only) : rows{&only}, count(1) {}
+  void add(const PanelKernels& kernels) { rows[count++] = &kernels; }
+  std::span<const PanelKernels* const> all() const { return {rows, static_cast<std::size_t>(count)}; }
+};
+
 class PackedLinear : public Linear {
  public:
-  virtual const PanelKernels& kernels(Isa isa) const = 0;
+  // The first holds for every number of tokens.
+  virtual KernelList kernels(Isa isa) const = 0;
+  // The fastest for this many tokens.
+  virtual const PanelKernels& choose(Isa isa, i64 tokens) const { return *kernels(isa).rows[0]; }
+  const Encoding& input() const { return *input_; }
   virtual const void* kernel_data() const { return nullptr; }  // what kernels need to know besides the panel
   i64 panels() const { return ceil_div(shape_.rows, kPanelRows); }
   const std::byte* panel(i64 i) const { return bytes_ + i * panel_bytes_; }
@@ -49,17 +64,18 @@ class PackedLinear : public Linear {
   i64 scratch(i64 tokens) const final;
 
  protected:
-  PackedLinear(Shape shape, i64 panel_bytes)
-      : shape_(shape), panel_bytes_(panel_bytes), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false),
+  PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input)
+      : shape_(shape), panel_bytes_(panel_bytes), input_(&input), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false),
         bytes_(data_.data()) {}
   // Panels that lie elsewhere (a mapped file) and outlive this; 64-byte aligned.
-  PackedLinear(Shape shape, i64 panel_bytes, const std::byte* bytes)
-      : shape_(shape), panel_bytes_(panel_bytes), bytes_(bytes) {}
+  PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input, const std::byte* bytes)
+      : shape_(shape), panel_bytes_(panel_bytes), input_(&input), bytes_(bytes) {}
   std::byte* writable_panel(i64 i) { return data_.data() + i * panel_bytes_; }
 
  private:
   Shape shape_;
   i64 panel_bytes_;
+  const Encoding* input_;
   Buffer<std::byte> data_;
   const std::byte* bytes_;
 };

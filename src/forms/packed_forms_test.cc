@@ -7,7 +7,6 @@
 #include <cmath>
 #include <random>
 
-#include "forms/bit_planes/form.h"
 #include "forms/list.h"
 
 namespace bitkerf {
@@ -36,18 +35,30 @@ Quantized random_codes(const NumberFormat& format, Shape shape, std::mt19937& ra
   return q;
 }
 
+// Each form with each format and its usual encoding of activations; and each encoding with a few formats.
 struct Case {
   const FormRow* form;
   std::string format;
+  const Encoding* input;
 };
 std::vector<Case> cases() {
   std::vector<Case> list;
-  for (const FormRow& form : forms())
+  for (const FormRow& form : forms()) {
+    if (!form.pack) continue;
     for (const FormatRow& row : number_formats())
       for (const char* suffix : {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3"}) {
-        std::string spec = std::string(row.name) + suffix;
-        if (form.pack && form.holds_format(parse_number_format(spec))) list.push_back({&form, spec});
+        NumberFormat format = parse_number_format(std::string(row.name) + suffix);
+        if (form.holds_format(format)) list.push_back({&form, std::string(row.name) + suffix, &usual_input(form, format)});
       }
+    const char* suffixes[] = {".row", ".g32", ".g128", ".g16"};
+    unsigned at = 0;  // every pair of format and encoding, the weights' groups in turn
+    for (const Encoding& input : encodings())
+      for (const FormatRow& row : number_formats()) {
+        std::string spec = std::string(row.name) + suffixes[at++ % 4];
+        NumberFormat format = parse_number_format(spec);
+        if (form.holds_format(format) && takes(form, format, input) && &input != &usual_input(form, format)) list.push_back({&form, spec, &input});
+      }
+  }
   return list;
 }
 
@@ -77,15 +88,15 @@ OwnedMatrix<float> product(const Linear& linear, Matrix<const float> x, i64 at_o
 class PackedForms : public testing::TestWithParam<Case> {};
 
 TEST_P(PackedForms, MultiplyAsDoublesDo) {
-  const auto& [form, spec] = GetParam();
+  const auto& [form, spec, input] = GetParam();
   NumberFormat format = parse_number_format(spec);
   std::mt19937 random(4);
   Threads one(1), three(3);
-  bool plain = spec.find('.') == std::string::npos;  // the full list of shapes once per format
+  bool plain = spec.find('.') == std::string::npos || input == &encoding("int8.row");  // the full list of shapes once per format
   for (i64 cols : plain ? std::vector<i64>{1, 31, 63, 64, 65, 576, 1537} : std::vector<i64>{33, 576}) {
     for (i64 rows : {1, 37}) {
       Quantized q = random_codes(format, {rows, cols}, random);
-      auto packed = form->pack(q, three);
+      auto packed = form->pack(q, *input, three);
       OwnedMatrix<float> w(rows, cols);
       packed->expand(0, w.view());
       for (i64 r = 0; r < rows; r++)
@@ -98,7 +109,7 @@ TEST_P(PackedForms, MultiplyAsDoublesDo) {
         auto again = product(*packed, x.view(), 1, one, isa.isa);
         if (first.rows() == 0) {
           first = product(*packed, x.view(), 3, one, isa.isa);
-          auto v = encoded(*packed->kernels(isa.isa).encoding, isa.isa, x.view());
+          auto v = encoded(packed->input(), isa.isa, x.view());
           for (i64 t = 0; t < 8; t++)
             for (i64 r = 0; r < rows; r++) {
               double sum = 0, size = 0;
@@ -124,30 +135,31 @@ TEST_P(PackedForms, MultiplyAsDoublesDo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PackedForms, testing::ValuesIn(cases()), [](const auto& info) {
-  std::string name = std::string(info.param.form->name) + "_" + info.param.format;
+  std::string name = std::string(info.param.form->name) + "_" + info.param.format + "_" + info.param.input->name;
   for (char& c : name)
     if (c == '.') c = '_';
   return name;
 });
 
-TEST(BitPlanes, UnpackIsTheExactInverse) {
+TEST(PackedForms, UnpackIsTheExactInverse) {
   std::mt19937 random(5);
   Threads threads(2);
-  for (const FormatRow& row : number_formats()) {
-    NumberFormat format = parse_number_format(row.name);
-    if (!bit_planes_hold(format)) continue;
-    Quantized q = random_codes(format, {41, 133}, random);
-    Quantized back = unpack_bit_planes(*pack_bit_planes(q, threads));
-    for (i64 r = 0; r < 41; r++) {
-      for (i64 c = 0; c < 133; c++) ASSERT_EQ(q.codes(r, c), back.codes(r, c)) << row.name;
-      for (i64 g = 0; g < format.groups(133); g++) {
-        ASSERT_EQ(q.scales(r, g), back.scales(r, g)) << row.name;
-        if (format.has_minimum) {
-          ASSERT_EQ(q.minima(r, g), back.minima(r, g)) << row.name;
+  for (const FormRow& form : forms())
+    for (const FormatRow& row : number_formats()) {
+      NumberFormat format = parse_number_format(row.name);
+      if (!form.unpack || !form.holds_format(format)) continue;
+      Quantized q = random_codes(format, {41, 133}, random);
+      Quantized back = form.unpack(*form.pack(q, usual_input(form, format), threads));
+      for (i64 r = 0; r < 41; r++) {
+        for (i64 c = 0; c < 133; c++) ASSERT_EQ(q.codes(r, c), back.codes(r, c)) << form.name << ' ' << row.name;
+        for (i64 g = 0; g < format.groups(133); g++) {
+          ASSERT_EQ(q.scales(r, g), back.scales(r, g)) << form.name << ' ' << row.name;
+          if (format.has_minimum) {
+            ASSERT_EQ(q.minima(r, g), back.minima(r, g)) << form.name << ' ' << row.name;
+          }
         }
       }
     }
-  }
 }
 
 // The top r planes of a bipolar matrix are the bipolar matrix of r bits whose codes are the top bits: same bits out.
@@ -157,15 +169,17 @@ TEST(BitPlanes, TopPlanesAreTheChild) {
   for (int bits : {4, 8}) {
     NumberFormat format = parse_number_format("bipolar" + std::to_string(bits) + ".f32.g64");
     Quantized q = random_codes(format, {45, 200}, random);
-    auto parent = pack_bit_planes(q, threads);
+    const FormRow& planes = form("bit_planes");
+    const Encoding& input = int8_input();
+    auto parent = planes.pack(q, input, threads);
     for (int r = 1; r < bits; r++) {
       Quantized child = random_codes(parse_number_format("bipolar" + std::to_string(r) + ".f32.g64"), {45, 200}, random);
       for (i64 i = 0; i < 45; i++) {
         for (i64 c = 0; c < 200; c++) child.codes(i, c) = static_cast<std::uint16_t>(q.codes(i, c) >> (bits - r));
         for (i64 g = 0; g < 4; g++) child.scales(i, g) = std::ldexp(q.scales(i, g), bits - r);
       }
-      auto separately = pack_bit_planes(child, threads);
-      auto top = open_bit_planes({format, {45, 200}, 1, parent->packed_bytes()}, r);
+      auto separately = planes.pack(child, input, threads);
+      auto top = planes.open({format, &input, {45, 200}, 1, parent->packed_bytes()}, r);
       auto x = random_input(7, 200, random);
       for (i64 at_once : {1, 7}) {
         auto a = product(*separately, x.view(), at_once, threads, chosen_isa());

@@ -59,7 +59,9 @@ std::unique_ptr<Linear> FileSource::open_packed(std::string_view matrix, Shape s
       const FormRow& row = bitkerf::form(entry.form);
       NumberFormat format = parse_number_format(entry.format);
       if (!row.open || !row.holds_format(format)) fail(Fault::file, "the form {} does not hold {}", entry.form, entry.format);
-      auto linear = row.open({format, shape, entry.scale, {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
+      const Encoding& input = encoding(entry.input);
+      if (!takes(row, format, input)) fail(Fault::file, "the form {} does not multiply {} by {}", entry.form, entry.format, entry.input);
+      auto linear = row.open({format, &input, shape, entry.scale, {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
       done(t, t.bytes);
       return linear;
     } catch (const Error& error) {

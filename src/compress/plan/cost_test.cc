@@ -126,7 +126,7 @@ TEST(Timing, RandomWeightsRepeatAndTimesArePositive) {
   ProductTimer timer(chosen_isa(), 128, 128, 8);
   for (const FormRow& form : forms()) {
     if (!form.pack || !form.holds_format(format)) continue;
-    auto linear = form.pack(q, threads);
+    auto linear = form.pack(q, usual_input(form, format), threads);
     for (bool cold : {false, true}) {
       double seconds = timer.seconds(*linear, 8, cold, threads, "");
       EXPECT_GT(seconds, 1e-8);

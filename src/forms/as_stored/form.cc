@@ -57,14 +57,14 @@ void place_codes(const u8* codes, int bits, int row, u8* out) {
 class AsStored final : public PackedLinear {
  public:
   AsStored(const StoredMatrix& matrix, const StoredCodec& stored, Threads& threads)
-      : PackedLinear(matrix.shape, kCodecs[stored.codec].panel_bytes(matrix.shape.cols)),
+      : PackedLinear(matrix.shape, kCodecs[stored.codec].panel_bytes(matrix.shape.cols), int8_input()),
         stored_(stored), codec_(kCodecs[stored.codec]), isa_(chosen_isa()) {
     threads.split(panels(), [&](i64 first, i64 last) {
       for (i64 p = first; p < last; p++) pack_panel(matrix, p);
     });
   }
 
-  const PanelKernels& kernels(Isa isa) const override {
+  KernelList kernels(Isa isa) const override {
     static const PanelKernels* const kTables[] = {kAsStored_portable, kAsStored_avx2, kAsStored_avx512};  // by Isa
     return kTables[static_cast<int>(isa)][stored_.codec];
   }
@@ -77,7 +77,7 @@ class AsStored final : public PackedLinear {
       i64 row = (first + i) % kPanelRows;
       for (i64 col = 0; col < out.cols; col += kChunk) {
         i64 count = std::min(kChunk, out.cols - col);
-        kernels(isa_).unpack(nullptr, panel((first + i) / kPanelRows), out.cols, col, count, tile);
+        kernels(isa_).rows[0]->unpack(nullptr, panel((first + i) / kPanelRows), out.cols, col, count, tile);
         const auto* d = reinterpret_cast<const float*>(tile + 64 + count * kPanelRows);
         const float* m = d + count / codec_.group * kPanelRows;
         for (i64 c = 0; c < count; c++) {

@@ -84,11 +84,9 @@ template <Codec C>
 // Decode: the panel streams by once, codes go from the file's bits to the dot product in registers.
 template <Codec C>
 void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
-  const Int8Rows x = *static_cast<const Int8Rows*>(input);
+  const IntRows x = *static_cast<const IntRows*>(input);
   const std::int8_t* q = x.q + token * cols;
   const float* scale = x.scale + token * x.groups;
-  const float* scaled_sum = (C.group == 16 ? x.scaled_sum16 + token * x.groups * 2 : x.scaled_sum + token * x.groups);
-  const std::int32_t* minus_sum = (C.group == 16 ? x.minus_sum16 + token * x.groups * 2 : x.minus_sum + token * x.groups);
   constexpr int kGroups32 = C.block / 32, kPer32 = 32 / C.group;
   const u8* p = reinterpret_cast<const u8*>(panel);
   F sum[2] = {Lanes::zero(), Lanes::zero()};
@@ -100,13 +98,13 @@ void one(const void* self, const std::byte* panel, i64 cols, const void* input, 
         const u8* c = p + g * C.bits * 64;
 #pragma GCC unroll Lanes::kUnroll
         for (int part = 0; part < kPer32; part++) {
-          i64 at = (block * kGroups32 + g) * kPer32 + part;
-          I dot = Lanes::all_int(minus_sum[at] * C.offset);
+          std::int32_t minus = minus_sum_of<C.group>(x, token, block * kGroups32 + g, 1, part);
+          I dot = Lanes::all_int(minus * C.offset);
 #pragma GCC unroll Lanes::kUnroll
           for (int s = part * C.group / 4; s < (part + 1) * C.group / 4; s++)
             dot = Lanes::template dot<C.level_bits()>(dot, codes<C>(c, s), q + 32 * (block * kGroups32 + g) + 4 * s);
           Scale sc = scales<C>(p + C.code_bytes(), g * kPer32 + part);
-          sum[half] = add_group<C.has_minimum()>(sum[half], dot, sc.d, sc.m, scale[block * kGroups32 + g], scaled_sum[at]);
+          sum[half] = add_span<C.has_minimum(), false>(sum[half], dot, sc.d, sc.m, scale[block * kGroups32 + g], minus);
         }
       }
     }
@@ -123,7 +121,7 @@ i64 tile_bytes(i64 count) {
 template <Codec C>
 const void* unpack(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   constexpr int kGroups32 = C.block / 32, kPer32 = 32 / C.group;
-  u8* out = start_tile(scratch, C.offset);
+  u8* out = start_tile(scratch, {C.offset, 1});
   float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + tile_codes(count));
   float* m = d + count / C.group * 32;
   const u8* p = reinterpret_cast<const u8*>(panel) + first / C.block * 2 * C.half_bytes();
@@ -151,9 +149,9 @@ const void* unpack(const void* self, const std::byte* panel, i64 cols, i64 first
 
 template <Codec C>
 constexpr PanelKernels kernels_of() {
-  PanelKernels kernels{&kInt8Input, one<C>, unpack<C>, tile_bytes<C>, {}, Lanes::kTokens};
+  PanelKernels kernels{"expand", one<C>, unpack<C>, tile_bytes<C>, {}, Lanes::kTokens};
   // Only 7 and 8 bits need the wide product of machines without VNNI; few instances keep the program small.
-  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7)>(kernels);
+  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7), false>(kernels);
   return kernels;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -11,9 +12,9 @@
 
 namespace bitkerf {
 
-const PanelKernels& planes_kernels_portable(int bits, int shift, bool group16, bool minimum);
-const PanelKernels& planes_kernels_avx2(int bits, int shift, bool group16, bool minimum);
-const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum);
+const PanelKernels& planes_kernels_portable(int bits, int shift, bool group16, bool minimum, int sums);
+const PanelKernels& planes_kernels_avx2(int bits, int shift, bool group16, bool minimum, int sums);
+const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum, int sums);
 
 namespace {
 
@@ -39,8 +40,8 @@ PlaneScale plane_scale(const ScaleType& type) { return static_cast<PlaneScale>(&
 
 class BitPlanes final : public PackedLinear {
  public:
-  BitPlanes(const Quantized& q, Threads& threads)
-      : PackedLinear(q.shape(), Places(q.format, q.shape().cols).panel_bytes), format_(q.format),
+  BitPlanes(const Quantized& q, const Encoding& input, Threads& threads)
+      : PackedLinear(q.shape(), Places(q.format, q.shape().cols).panel_bytes, input), format_(q.format),
         places_(q.format, q.shape().cols), tensor_scale_(q.tensor_scale) {
     threads.split(panels(), [&](i64 first, i64 last) {
       for (i64 p = first; p < last; p++) pack_panel(q, p);
@@ -48,15 +49,15 @@ class BitPlanes final : public PackedLinear {
     choose_view(format_.grid.bits());
   }
   BitPlanes(const PackedMatrix& m, int read_bits)
-      : PackedLinear(m.shape, Places(m.format, m.shape.cols).panel_bytes, m.bytes.data()), format_(m.format),
+      : PackedLinear(m.shape, Places(m.format, m.shape.cols).panel_bytes, *m.input, m.bytes.data()), format_(m.format),
         places_(m.format, m.shape.cols), tensor_scale_(m.tensor_scale) {
     choose_view(read_bits == 0 ? format_.grid.bits() : std::min(read_bits, format_.grid.bits()));
   }
 
-  const PanelKernels& kernels(Isa isa) const override {
+  KernelList kernels(Isa isa) const override {
     static constexpr decltype(&planes_kernels_portable) kTables[] = {planes_kernels_portable, planes_kernels_avx2,
                                                                      planes_kernels_avx512};  // by Isa
-    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, format_.has_minimum || view_.middle != 0);
+    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, format_.has_minimum || view_.middle != 0, sums_);
   }
   // Planes that are not read cost no time.
   i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * places_.plane_bytes); }
@@ -142,6 +143,10 @@ class BitPlanes final : public PackedLinear {
     view_.scales_at = places_.scales_at;
     view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
     view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
+    // Weights of a row-wise scale are summed as far as the activations' scale goes; passes of kPassCols divide both.
+    i64 input_group = input().group == kRowGroup ? kPassCols : input().group;
+    view_.span_units = view_.group == 16 ? 1 : std::gcd(format_.group == kWholeRow ? kPassCols : view_.group, input_group) / 32;
+    sums_ = input().bits > 8 ? 2 : input().group == 32 * view_.span_units ? 0 : 1;
     view_.scale = plane_scale(*format_.scale);
     view_.minimum = plane_scale(minimum_type(format_));
     float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
@@ -167,7 +172,7 @@ class BitPlanes final : public PackedLinear {
   NumberFormat format_;
   Places places_;
   float tensor_scale_;
-  int bits_ = 0, shift_ = 0;
+  int bits_ = 0, shift_ = 0, sums_ = 0;
   PlaneView view_{};
 };
 
@@ -177,8 +182,8 @@ bool bit_planes_hold(const NumberFormat& format) {
   return format.grid.splits_into_bits() && (format.group == kWholeRow || format.group == 16 || format.group % 32 == 0);
 }
 
-std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, Threads& threads) {
-  return std::make_unique<BitPlanes>(quantized, threads);
+std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, const Encoding& input, Threads& threads) {
+  return std::make_unique<BitPlanes>(quantized, input, threads);
 }
 
 std::unique_ptr<PackedLinear> open_bit_planes(const PackedMatrix& m, int read_bits) {

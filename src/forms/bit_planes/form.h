@@ -5,7 +5,9 @@
 
 namespace bitkerf {
 bool bit_planes_hold(const NumberFormat& format);
-std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, Threads& threads);
+// Integers of any width; by default int8 with the weights' groups, of 32 to 128 columns.
+bool bit_planes_take(const Encoding& input);
+std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, const Encoding& input, Threads& threads);
 // Fault::file when the bytes are not what the format and shape need.
 std::unique_ptr<PackedLinear> open_bit_planes(const PackedMatrix& matrix, int read_bits);
 // The exact inverse of pack_bit_planes (all planes).

@@ -34,98 +34,143 @@ template <bool kMinimum>
   }
 }
 
-template <int kBits, int kShift, bool kMinimum>
+template <int kBits, int kShift, int kPart, bool kMinimum, bool kLate, bool kWide>
 void planes_one(const void* self, const std::byte* data, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   const auto& v = *static_cast<const PlaneView*>(self);
-  const Int8Rows x = *static_cast<const Int8Rows*>(input);
+  const IntRows x = *static_cast<const IntRows*>(input);
   const u8* panel = reinterpret_cast<const u8*>(data);
   const std::int8_t* q = x.q + token * x.cols;
+  const std::int8_t* low = kWide ? x.low + token * x.cols : nullptr;
   const float* scale = x.scale + token * x.groups;
-  const bool by16 = v.group == 16;
-  const float* scaled_sum = by16 ? x.scaled_sum16 + token * x.groups * 2 : x.scaled_sum + token * x.groups;
-  const std::int32_t* minus_sum = by16 ? x.minus_sum16 + token * x.groups * 2 : x.minus_sum + token * x.groups;
-  F sum[2] = {Lanes::zero(), Lanes::zero()}, d[2], m[2];
-  i64 group = -1;
-  for (i64 unit = 0; unit < v.units; unit++) {
-    i64 now = unit * 32 / v.group;
-    if (now != group && !by16) {
-      group = now;
-      for (int half = 0; half < 2; half++) load_scales<kMinimum>(v, panel, group, half, d[half], m[half]);
-    }
-    for (int half = 0; half < 2; half++) {
-      B codes[8];
-      Lanes::template expand<kBits, kShift>(panel + unit * 128 + 64 * half, v.plane_bytes, codes);
-      for (int part = 0; part < (by16 ? 2 : 1); part++) {
-        if (by16) load_scales<kMinimum>(v, panel, 2 * unit + part, half, d[half], m[half]);
-        i64 at = by16 ? 2 * unit + part : unit;
-        I dot = Lanes::all_int(minus_sum[at] * v.offset);
-        if (by16) {
+  F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
+  i64 group_end = std::min(x.group_units, x.units);
+  for (i64 unit = 0; unit < v.units;) {
+    const i64 units = std::min(v.span_units, v.units - unit);
+    if constexpr (kPart == 32) {
+      F d[2], m[2];
+      I dot[2], high[2];
+      std::int32_t minus = minus_sum_of<32>(x, token, unit, units, 0);
+      for (int half = 0; half < 2; half++) {
+        load_scales<kMinimum>(v, panel, unit * 32 / v.group, half, d[half], m[half]);
+        dot[half] = Lanes::all_int(minus * v.offset);
+        high[half] = Lanes::all_int(0);
+      }
+      for (i64 u = unit; u < unit + units; u++) {
 #pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 4; s++) dot = Lanes::template dot<8>(dot, codes[4 * part + s], q + 32 * unit + 16 * part + 4 * s);
-        } else {
+        for (int half = 0; half < 2; half++) {
+          B codes[8];
+          Lanes::template expand<kBits, kShift>(panel + u * 128 + 64 * half, v.plane_bytes, codes);
 #pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 8; s++) dot = Lanes::template dot<8>(dot, codes[s], q + 32 * unit + 4 * s);
+          for (int s = 0; s < 8; s++) {
+            dot[half] = Lanes::template dot<8>(dot[half], codes[s], (kWide ? low : q) + 32 * u + 4 * s);
+            if constexpr (kWide) high[half] = Lanes::template dot<8>(high[half], codes[s], q + 32 * u + 4 * s);
+          }
         }
-        sum[half] = add_group<kMinimum>(sum[half], dot, d[half], m[half], scale[unit], scaled_sum[at]);
+      }
+      for (int half = 0; half < 2; half++) {
+        if constexpr (kWide) dot[half] = Lanes::add(dot[half], Lanes::shl(high[half], 8));
+        sum[half] = add_span<kMinimum, kLate>(sum[half], dot[half], d[half], m[half], *scale, minus);
+      }
+    } else {
+      for (int half = 0; half < 2; half++) {
+        B codes[8];
+        Lanes::template expand<kBits, kShift>(panel + unit * 128 + 64 * half, v.plane_bytes, codes);
+        for (int part = 0; part < 2; part++) {
+          F d, m;
+          load_scales<kMinimum>(v, panel, 2 * unit + part, half, d, m);
+          std::int32_t minus = minus_sum_of<16>(x, token, unit, 1, part);
+          I dot = Lanes::all_int(minus * v.offset), high = Lanes::all_int(0);
+#pragma GCC unroll Lanes::kUnroll
+          for (int s = 0; s < 4; s++) {
+            const i64 at = 32 * unit + 16 * part + 4 * s;
+            dot = Lanes::template dot<8>(dot, codes[4 * part + s], (kWide ? low : q) + at);
+            if constexpr (kWide) high = Lanes::template dot<8>(high, codes[4 * part + s], q + at);
+          }
+          if constexpr (kWide) dot = Lanes::add(dot, Lanes::shl(high, 8));
+          sum[half] = add_span<kMinimum, kLate>(sum[half], dot, d, m, *scale, minus);
+        }
       }
     }
+    unit += units;
+    if (unit == group_end) {
+      if constexpr (kLate) {
+        for (int half = 0; half < 2; half++) {
+          total[half] = Lanes::fma(sum[half], Lanes::all(*scale), total[half]);
+          sum[half] = Lanes::zero();
+        }
+      }
+      scale++;
+      group_end = std::min(group_end + x.group_units, x.units);
+    }
   }
-  Lanes::store(y, sum[0]);
-  Lanes::store(y + 16, sum[1]);
+  for (int half = 0; half < 2; half++) Lanes::store(y + 16 * half, kLate ? total[half] : sum[half]);
 }
 
-template <int kGroup, bool kMinimum>
-i64 planes_tile_bytes(i64 count) { return tile_codes(count) + count / kGroup * 32 * 4 * (kMinimum ? 2 : 1); }
+template <int kPart, bool kMinimum>
+i64 planes_tile_bytes(i64 count) { return tile_codes(count) + count / kPart * 32 * 4 * (kMinimum ? 2 : 1); }
 
-template <int kBits, int kShift, int kGroup, bool kMinimum>
+template <int kBits, int kShift, int kPart, bool kMinimum>
 const void* planes_unpack(const void* self, const std::byte* data, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   const auto& v = *static_cast<const PlaneView*>(self);
   const u8* panel = reinterpret_cast<const u8*>(data);
-  u8* out = start_tile(scratch, v.offset);
+  u8* out = start_tile(scratch, {v.offset, static_cast<std::int32_t>(v.span_units)});
   float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + tile_codes(count));
-  float* m = d + count / kGroup * 32;
+  const i64 spans = tile_spans(count, kPart, v.span_units);
+  float* m = d + spans * 32;
   for (i64 unit = 0; unit < count / 32; unit++) {
     for (int half = 0; half < 2; half++) {
       B codes[8];
       Lanes::template expand<kBits, kShift>(panel + (first / 32 + unit) * 128 + 64 * half, v.plane_bytes, codes);
 #pragma GCC unroll Lanes::kUnroll
       for (int s = 0; s < 8; s++) Lanes::store_bytes(out + (unit * 8 + s) * 128 + 64 * half, codes[s]);
-      for (int part = 0; part < 32 / kGroup; part++) {
-        F scale, minimum;
-        load_scales<kMinimum>(v, panel, (first + unit * 32 + part * kGroup) / v.group, half, scale, minimum);
-        i64 at = (unit * (32 / kGroup) + part) * 32 + 16 * half;
-        Lanes::store(d + at, scale);
-        if constexpr (kMinimum) Lanes::store(m + at, minimum);
-      }
+    }
+  }
+  for (i64 span = 0; span < spans; span++) {
+    const i64 col = first + (kPart == 16 ? 16 * span : 32 * v.span_units * span);
+    for (int half = 0; half < 2; half++) {
+      F scale, minimum;
+      load_scales<kMinimum>(v, panel, col / v.group, half, scale, minimum);
+      Lanes::store(d + span * 32 + 16 * half, scale);
+      if constexpr (kMinimum) Lanes::store(m + span * 32 + 16 * half, minimum);
     }
   }
   return scratch;
 }
 
 // kShift 1: bipolar codes, whose levels are even numbers minus an odd offset.
-template <int kBits, int kShift, int kGroup, bool kMinimum>
+template <int kBits, int kShift, int kPart, bool kMinimum, bool kLate, bool kWide>
 constexpr PanelKernels planes_kernels() {
-  PanelKernels kernels{&kInt8Input, planes_one<kBits, kShift, kMinimum>, planes_unpack<kBits, kShift, kGroup, kMinimum>,
-                       planes_tile_bytes<kGroup, kMinimum>, {}, Lanes::kTokens};
-  set_tiles<kGroup, kMinimum, (kBits + kShift > 7 ? 8 : 7)>(kernels);
+  PanelKernels kernels{"expand", planes_one<kBits, kShift, kPart, kMinimum, kLate, kWide>,
+                       planes_unpack<kBits, kShift, kPart, kMinimum>, planes_tile_bytes<kPart, kMinimum>, {}, 1};
+  set_tiles<kPart, kMinimum, (kBits + kShift > 7 ? 8 : 7), kLate, kWide>(kernels);
   return kernels;
 }
 
-// By [bits - 1][shift][group is 16][minimum]; 8 bits have no shift (they would not fit a byte).
+// By [bits - 1][shift][group is 16][minimum][sums: per span, late, late of 16-bit activations].
+using PlanesRows = PanelKernels[2][2][2][3];
+
+template <int kBits, int kShift, int kPart, bool kMinimum>
+constexpr void fill_sums(PanelKernels (&out)[3]) {
+  out[0] = planes_kernels<kBits, kShift, kPart, kMinimum, false, false>();
+  out[1] = planes_kernels<kBits, kShift, kPart, kMinimum, true, false>();
+  out[2] = planes_kernels<kBits, kShift, kPart, kMinimum, true, true>();
+}
+
+// 8 bits have no shift (they would not fit a byte), bipolar codes no minimum.
 template <int kBits>
-constexpr void fill(PanelKernels (*out)[2][2]) {
-  out[0][0][0] = planes_kernels<kBits, 0, 32, false>();
-  out[0][0][1] = planes_kernels<kBits, 0, 32, true>();
-  out[0][1][0] = planes_kernels<kBits, 0, 16, false>();
-  out[0][1][1] = planes_kernels<kBits, 0, 16, true>();
+constexpr void fill(PlanesRows& out) {
+  fill_sums<kBits, 0, 32, false>(out[0][0][0]);
+  fill_sums<kBits, 0, 32, true>(out[0][0][1]);
+  fill_sums<kBits, 0, 16, false>(out[0][1][0]);
+  fill_sums<kBits, 0, 16, true>(out[0][1][1]);
   if constexpr (kBits < 8) {
-    out[1][0][0] = planes_kernels<kBits, 1, 32, false>();
-    out[1][1][0] = planes_kernels<kBits, 1, 16, false>();
+    fill_sums<kBits, 1, 32, false>(out[1][0][0]);
+    fill_sums<kBits, 1, 16, false>(out[1][1][0]);
   }
 }
 
 struct PlanesTable {
-  PanelKernels rows[8][2][2][2];
+  PlanesRows rows[8];
   constexpr PlanesTable() : rows{} {
     fill<1>(rows[0]);
     fill<2>(rows[1]);

@@ -9,9 +9,9 @@
 
 namespace bitkerf {
 namespace {
-const PlanesTable kTable;
+constexpr PlanesTable kTable;
 }
-const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum) {
-  return kTable.rows[bits - 1][shift][group16][minimum];
+const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum, int sums) {
+  return kTable.rows[bits - 1][shift][group16][minimum][sums];
 }
 }  // namespace bitkerf

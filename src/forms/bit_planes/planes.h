@@ -30,6 +30,7 @@ struct PlaneView {
   i64 plane_bytes;        // of a panel: units * 128
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
   i64 group;              // columns per scale: 16 or a multiple of 32
+  i64 span_units;         // units of 32 columns that are summed as integers: 1 when the group is 16
   PlaneScale scale, minimum;
   float factor;           // tensor_scale and the weight of the lowest bit read
   float middle;           // tensor_scale times the constant of a level that is no integer; 0: none

@@ -29,7 +29,7 @@ void transpose(const float* rows, i64 stride, i64 count, float* out) {
 class Dense final : public PackedLinear {
  public:
   Dense(const StoredMatrix& matrix, Threads& threads)
-      : PackedLinear(matrix.shape, matrix.shape.cols * kPanelRows * 4), from_(matrix.type->name) {
+      : PackedLinear(matrix.shape, matrix.shape.cols * kPanelRows * 4, float_input()), from_(matrix.type->name) {
     i64 cols = matrix.shape.cols, row_bytes = matrix.type->bytes(cols);
     threads.split(panels(), [&](i64 first, i64 last) {
       constexpr i64 kChunk = 256;  // columns at a time: a multiple of every block length
@@ -48,7 +48,7 @@ class Dense final : public PackedLinear {
     });
   }
   Dense(const Quantized& q, Threads& threads)
-      : PackedLinear(q.shape(), q.shape().cols * kPanelRows * 4), from_(q.format.name) {
+      : PackedLinear(q.shape(), q.shape().cols * kPanelRows * 4, float_input()), from_(q.format.name) {
     threads.split(panels(), [&](i64 first, i64 last) {
       for (i64 p = first; p < last; p++) {
         auto* out = reinterpret_cast<float*>(writable_panel(p));
@@ -60,7 +60,7 @@ class Dense final : public PackedLinear {
       }
     });
   }
-  const PanelKernels& kernels(Isa isa) const override { return dense_kernels(isa); }
+  KernelList kernels(Isa isa) const override { return dense_kernels(isa); }
   std::string describe() const override { return fmt::format("dense f32 (from {})", from_); }
   void expand(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++) {
@@ -117,7 +117,7 @@ PanelKernels stored_kernels() {
 class StoredFloat final : public PackedLinear {
  public:
   StoredFloat(const StoredMatrix& matrix, Threads& threads)
-      : PackedLinear(matrix.shape, kPanelRows * matrix.type->bytes(matrix.shape.cols)),
+      : PackedLinear(matrix.shape, kPanelRows * matrix.type->bytes(matrix.shape.cols), float_input()),
         stored_{matrix.type, matrix.type->bytes(matrix.shape.cols)} {
     for (i64 p = 0; p < panels(); p++) {
       i64 rows = std::min(kPanelRows, matrix.shape.rows - p * kPanelRows);
@@ -125,7 +125,7 @@ class StoredFloat final : public PackedLinear {
       std::memcpy(writable_panel(p), matrix.data + p * kPanelRows * stored_.row_bytes, static_cast<std::size_t>(rows * stored_.row_bytes));
     }
   }
-  const PanelKernels& kernels(Isa isa) const override {
+  KernelList kernels(Isa isa) const override {
     static const PanelKernels kRows[] = {stored_kernels<Isa::portable>(), stored_kernels<Isa::avx2>(),
                                          stored_kernels<Isa::avx512>()};
     return kRows[static_cast<int>(isa)];
@@ -149,7 +149,7 @@ class StoredFloat final : public PackedLinear {
 std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads) {
   return std::make_unique<Dense>(matrix, threads);
 }
-std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, Threads& threads) {
+std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, const Encoding&, Threads& threads) {
   return std::make_unique<Dense>(quantized, threads);
 }
 std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads) {

@@ -5,6 +5,6 @@
 
 namespace bitkerf {
 std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads);
-std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, Threads& threads);
+std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, const Encoding& input, Threads& threads);
 std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads);
 }  // namespace bitkerf

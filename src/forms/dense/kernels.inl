@@ -36,7 +36,7 @@ const void* in_place(const void* self, const std::byte* panel, i64 cols, i64 fir
 i64 no_bytes(i64) { return 0; }
 
 constexpr PanelKernels make_dense() {
-  return {&kFloatInput, one, in_place, no_bytes,
+  return {"float", one, in_place, no_bytes,
           {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, nullptr, nullptr}, 6};
 }
 
