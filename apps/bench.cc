@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
+#include "compress/plan/step.h"
 #include "core/error.h"
 #include "core/printable.h"
 #include "load.h"
@@ -71,6 +73,17 @@ Limit limit_of(const Test& test, const Roofs& roofs, bool floats) {
   return {"int8", "Gop/s", roofs.int8_ops_per_second};
 }
 
+// Predicted seconds of all products of a step, from the costs that bench --fit learned.
+double predicted_seconds(const CostModel& costs, Engine& engine, const Options& options, i64 tokens) {
+  Step step = products_of_step(engine.file(), static_cast<int>(options.bits), tokens, engine.threads().count(), chosen_isa());
+  if (step.products.empty() || step.other_matrices > 0)
+    fail(Fault::file, "{}: {} matrices are not packed in forms of ours, so that their cost is unknown", engine.file().path(),
+         step.other_matrices);
+  double seconds = 0;
+  for (const CostModel::Estimate& e : costs.estimate(step.products, engine.threads())) seconds += e.seconds;
+  return seconds;
+}
+
 }  // namespace
 
 int run_verb_bench(const Options& options) {
@@ -108,11 +121,21 @@ int run_verb_bench(const Options& options) {
     roofs = meter.measure(0.05);
   }
 
+  // What the learned costs say of the products alone; the rest (attention, norms) is not theirs.
+  std::optional<CostModel> costs;
+  if (options.cost) costs = load_cost_model(cache_folder(), chosen_isa(), engine->threads().count());
+  auto predicted = [&](const Test& test) {
+    if (test.bound_by_memory) return predicted_seconds(*costs, *engine, options, 1) * static_cast<double>(test.tokens.size());
+    i64 all = static_cast<i64>(test.tokens.size()), full = all / options.chunk, rest = all % options.chunk;
+    return (full > 0 ? static_cast<double>(full) * predicted_seconds(*costs, *engine, options, options.chunk) : 0) +
+           (rest > 0 ? predicted_seconds(*costs, *engine, options, rest) : 0);
+  };
+
   bool floats = options.form == "dense" || options.form == "stored_float";
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string table =
       fmt::format("{:<8} {:>12} {:>10} {:>8} {:>8}   {}\n", "test", "tokens/s", "median", "GB/s", "share", "of");
-  std::string numbers;
+  std::string numbers, text_of_costs;
   for (const Test& test : tests) {
     Limit limit = limit_of(test, roofs, floats);
     double share = (test.bound_by_memory ? test.bytes : test.ops) / test.best() / limit.value;
@@ -125,6 +148,10 @@ int run_verb_bench(const Options& options) {
                     {"share_of_limit", share},
                     {"limit", limit.name},
                     {"limit_value", limit.value}});
+    if (costs) rows.back()["predicted_product_seconds"] = predicted(test);
+    if (costs)
+      text_of_costs += fmt::format("{}: learned costs say {:.3f} ms of products, of {:.3f} ms measured\n", test.name,
+                                   1e3 * predicted(test), 1e3 * test.best());
     table += fmt::format("{:<8} {:>12.1f} {:>10.1f} {:>8.1f} {:>6.0f} %   {} of {:.0f} {}\n", test.name,
                          test.per_second(test.best()), test.per_second(test.median()), bytes_per_second / 1e9,
                          100 * share, limit.name, limit.value / 1e9, limit.unit);
@@ -150,7 +177,8 @@ int run_verb_bench(const Options& options) {
       "{} (family {}, model {}), {} threads, {}; best and median of {} rounds\n\n{}",
       printable(engine->file().path(), 200), shape.architecture, static_cast<double>(shape.parameters) / 1e6,
       static_cast<double>(shape.weight_bytes) / 1e6, load_seconds, static_cast<double>(resident) / 1e6, cpu.name,
-      cpu.family, cpu.model, roofs.threads, row_of(roofs.isa).name, options.repeats, table));
+      cpu.family, cpu.model, roofs.threads, row_of(roofs.isa).name, options.repeats, table) +
+        (costs ? "\n" + text_of_costs : ""));
   return 0;
 }
 

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <random>
+#include <set>
 #include <sstream>
 
 #include "compress/plan/cost_table.h"
+#include "compress/plan/step.h"
 #include "compress/plan/timing.h"
 #include "core/error.h"
 #include "machine.h"
@@ -25,6 +28,14 @@ using Json = nlohmann::ordered_json;
 constexpr std::string_view kFormats[] = {
     "bipolar1.g128", "bipolar2.g128", "ternary.g128", "int2.g64", "int3.g128", "int4.g32", "int4.g128", "int4.row", "uint4.g32",
     "int5.g64", "int6.g64", "int8.g128", "int8.row", "mxfp4", "nvfp4", "nf4", "e4m3"};
+
+// Encodings of activations besides each form's usual one, for formats of at most so many bits: few bits of both are what
+// some kernels are made for.
+struct Activation {
+  std::string_view name;
+  int most_weight_bits;
+};
+constexpr Activation kActivations[] = {{"int8.row", 4}, {"int4.row", 2}, {"int2.row", 2}, {"bipolar1.row", 2}, {"int16.g64", 2}};
 
 constexpr i64 kTokens[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 200, 256, 320, 512};
 constexpr i64 kMostOps = i64{1} << 28;      // multiply-adds of a product: 0.3 ms of int8 on two cores of Zen 5
@@ -63,40 +74,43 @@ struct Sweep {
   ProductTimer timer{isa, kMostSide, kMostSide, 512};
   std::mt19937 random;
   std::vector<TimedWork> rows = {};
+  std::set<std::string> timed;  // of the shape at hand
 
   explicit Sweep(const Options& given)
       : options(given), all(thread_count(given.threads)), random(static_cast<unsigned>(given.seed < 0 ? 1 : given.seed)) {}
 
   void time_linear(const FormRow& form, const NumberFormat& format, const PackedLinear& linear, std::span<const i64> tokens) {
-    const Encoding& input = linear.input();
-    bool floats = input.bits == 0;
-    Shape shape = linear.shape();
-    for (i64 count : tokens) {
-      const PanelKernels& kernels = linear.choose(isa, count);
-      for (Threads* threads : {&one, &all}) {
-        if (threads == &all && all.count() == 1) continue;
-        for (bool cold : {false, true}) {
-          if (cold && count > 16) continue;  // then arithmetic hides the memory
-          Work work{std::string(form.name), format.name, input.name, format.grid.bits(),
-                    format.group == kWholeRow ? shape.cols : format.group, format.has_minimum, floats ? 32 : input.bits,
-                    floats || input.group == kRowGroup ? shape.cols : input.group, kernels.max_tokens, shape.rows, shape.cols, count, threads->count(), cold,
-                    static_cast<double>(linear.bytes())};
-          rows.push_back({work, timer.seconds(linear, count, cold, *threads, "")});
+    KernelList list = linear.kernels(isa);
+    for (const PanelKernels* kernels : list.all())
+      for (i64 count : tokens)
+        for (Threads* threads : {&one, &all}) {
+          if (threads == &all && all.count() == 1) continue;
+          for (bool cold : {false, true}) {
+            if (cold && count > kMostColdTokens) continue;
+            Work work = describe(form.name, format, linear, *kernels, count, threads->count(), cold);
+            if (!timed.insert(fmt::format("{} {} {} {} {} {}", work.kernel, work.format, work.activation, count, threads->count(), cold)).second)
+              continue;  // floats, whatever the format
+            rows.push_back({work, timer.seconds(linear, count, cold, *threads, kernels->name)});
+          }
         }
-      }
-    }
   }
 
   void time_shape(Shape shape, std::span<const i64> tokens) {
+    timed.clear();
     for (std::string_view name : kFormats) {
-      if (!options.format.empty() && options.format != name) continue;
       NumberFormat format = parse_number_format(name);
-      bool held = false;
-      for (const FormRow& form : forms()) held |= form.pack && form.holds_format(format);
-      if (!held) continue;
-      Quantized weights = random_weights(format, shape);
-      for (const FormRow& form : forms())
-        if (form.pack && form.holds_format(format)) time_linear(form, format, *form.pack(weights, usual_input(form, format), all), tokens);
+      if (!options.format.empty() && format.name != parse_number_format(options.format).name) continue;
+      std::optional<Quantized> weights;
+      for (const FormRow& form : forms()) {
+        if (!form.pack || !form.holds_format(format)) continue;
+        std::vector<const Encoding*> inputs = {&usual_input(form, format)};
+        for (const Activation& row : kActivations) {
+          const Encoding& input = encoding(row.name);
+          if (format.grid.bits() <= row.most_weight_bits && takes(form, format, input) && &input != inputs[0]) inputs.push_back(&input);
+        }
+        if (!weights) weights = random_weights(format, shape);
+        for (const Encoding* input : inputs) time_linear(form, format, *form.pack(*weights, *input, all), tokens);
+      }
     }
   }
 
@@ -110,7 +124,7 @@ struct Sweep {
       std::vector<i64> tokens;
       for (i64 count : kTokens)
         if (count * shape.rows * shape.cols <= kMostOps) tokens.push_back(count);
-      std::shuffle(tokens.begin(), tokens.end(), random);
+      std::shuffle(tokens.begin() + 1, tokens.end(), random);  // one token always: decode
       if (tokens.size() > 4) tokens.resize(4);
       time_shape(shape, tokens);
     }

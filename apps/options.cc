@@ -104,6 +104,8 @@ constexpr OptionRow kOptions[] = {
      "Learn the cost of products from the times of --sweep (several such files joined are one), show how well shapes that "
      "were held out are predicted, and keep the model in the cache folder. With -o: write the table with the predictions.",
      &Options::fit},
+    {"--cost", "", "also what --fit predicts",
+     "Also show how long the products of each test take by the costs that --fit learned.", &Options::cost},
     {"--probe", "", "all that the planner uses",
      "Show what the planner knows of this machine: bandwidth of every level of memory, rates of every kind of instruction, "
      "clocks, by number of threads. Measured once (some 10 s) and kept in the cache folder.", &Options::probe},

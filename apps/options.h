@@ -46,7 +46,7 @@ struct Options {
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;
   bool probe = false, again = false;
-  bool sweep = false;
+  bool sweep = false, cost = false;
   std::string fit;
   i64 seconds = 50;
   std::string format, activation, shape = "2048x2048";

@@ -24,7 +24,7 @@ constexpr Verb kVerbs[] = {
      "--model --file --prompt --ctx-size --chunks --reference " COMPUTING "--json", "model.gguf -f book.txt -c 512",
      run_verb_eval},
     {"bench", "Speed of prefill and decode, and its share of this machine's limits",
-     "--model --n-prompt --n-gen --repetitions --kernels --format --act --shape --tokens --sweep --fit --seconds --seed --output " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
+     "--model --n-prompt --n-gen --repetitions --kernels --format --act --shape --tokens --sweep --fit --cost --seconds --seed --output " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
      run_verb_bench},
     {"quantize", "Write a model with its matrices in other number formats",
      "--model --recipe --like --output --threads --list --json", "model.gguf --recipe \"*=rtn/int4.g64\" -o small.gguf",

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "core/cpu.h"
 #include "core/error.h"
@@ -172,6 +174,19 @@ CostModel CostModel::from_bytes(std::string_view bytes) {
 
 std::string cost_model_path(const std::string& folder, Isa isa, int threads) {
   return folder + "/" + probe_key(isa, threads) + ".cost";
+}
+
+CostModel load_cost_model(const std::string& folder, Isa isa, int threads) {
+  std::string path = cost_model_path(folder, isa, threads);
+  std::ifstream in(path, std::ios::binary);
+  if (!in)
+    throw Error(Fault::file, path + ": there are no learned costs of this machine",
+                "bitkerf bench --sweep -o sweep.csv, then bitkerf bench --fit sweep.csv");
+  std::ostringstream bytes;
+  bytes << in.rdbuf();
+  CostModel model = CostModel::from_bytes(bytes.view());
+  if (model.probe().machine != probe_machine()) fail(Fault::file, "{}: made on another machine", path);
+  return model;
 }
 
 }  // namespace bitkerf

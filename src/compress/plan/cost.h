@@ -38,6 +38,9 @@ struct TimedWork {
 // The least time by the machine's figures: arithmetic or weights, whichever takes longer, and a join.
 double roofline_seconds(const Work& work, const Probe& probe);
 
+// Above as many tokens arithmetic hides where the weights come from: such work is never marked as cold.
+inline constexpr i64 kMostColdTokens = 16;
+
 inline constexpr std::array<std::string_view, 20> kCostFeatures = {
     "kernel", "weight_bits", "activation_bits", "weight_group", "activation_group", "has_minimum", "bits_per_weight",
     "rows", "cols", "tokens", "threads", "ops", "intensity", "bytes_of_l2", "bytes_of_l3", "row_tail", "token_tail",
@@ -68,5 +71,6 @@ class CostModel {
 
 // Where the model of a machine lies, beside its probe.
 std::string cost_model_path(const std::string& folder, Isa isa, int threads);
+CostModel load_cost_model(const std::string& folder, Isa isa, int threads);  // Fault::file when there is none
 
 }  // namespace bitkerf

@@ -41,7 +41,7 @@ ProductTimer::ProductTimer(Isa isa, i64 rows, i64 cols, i64 tokens) : isa_(isa),
 double ProductTimer::seconds(const PackedLinear& linear, i64 tokens, bool cold, Threads& threads, std::string_view kernel) {
   i64 scratch = linear.scratch(tokens);
   if (!arena_ || arena_->bytes() < scratch) arena_ = std::make_unique<Arena>(scratch);
-  Context context{threads, *arena_, isa_};
+  Context context{threads, *arena_, isa_, kernel};
   Matrix<const float> x{x_.data(), tokens, linear.shape().cols};
   Matrix<float> y{y_.data(), tokens, linear.shape().rows};
   linear.apply(x, y, context);
