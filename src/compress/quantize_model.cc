@@ -42,14 +42,18 @@ class QuantizingSource final : public LinearSource {
     error_ += squared_error(weights.view(), quantized);
     for (float w : std::span(weights.view().data, static_cast<std::size_t>(shape.rows * shape.cols))) size_ += double{w} * w;
     report.squared_error = size_ > 0 ? error_ / size_ : 0;
-    std::unique_ptr<PackedLinear> packed = form(recipe.form).pack(quantized, encoding(recipe.input), threads_);
+    // What the quantizer chose (e3m2 for fp6:split=auto) may need another input than what stood for it.
+    const FormRow& row = form(recipe.form);
+    const Encoding& asked = encoding(recipe.input);
+    const Encoding& input = takes(row, quantized.format, asked) ? asked : usual_input(row, quantized.format);
+    std::unique_ptr<PackedLinear> packed = row.pack(quantized, input, threads_);
     report.matrices++;
     report.weights += shape.rows * shape.cols;
     report.packed_bytes += static_cast<i64>(packed->packed_bytes().size());
     std::string matrix = std::string(name) + ".weight";
     i64 total = rows.total > 0 ? rows.total : shape.rows;
     PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
-                       quantized.format.name, recipe.input, shape, rows.first, total, quantized.tensor_scale};
+                       quantized.format.name, input.name, shape, rows.first, total, quantized.tensor_scale};
     entry.recipe = recipe.text();
     std::span<const std::byte> bytes = packed->packed_bytes();
     entries.push_back(entry);

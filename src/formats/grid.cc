@@ -118,6 +118,12 @@ Grid Grid::with_reach(float reach) const {
   return grid;
 }
 
+Grid Grid::with_patterns(const SignedPatterns& patterns) const {
+  Grid grid = *this;
+  grid.patterns_ = &patterns;
+  return grid;
+}
+
 Grid Grid::with_rms(float rms) const {
   Grid grid = *this;
   grid.rms_ = rms;

@@ -12,6 +12,12 @@
 
 namespace bitkerf {
 
+// Points of 8 weights as a pattern and signs, see lattice.h: code = pattern | signs << 8 | shift << 15.
+struct SignedPatterns {
+  // 2 x absolute values, pattern by pattern; the last one is negative in patterns with an odd number of minus signs.
+  std::int8_t twice[256][8];
+};
+
 class Grid {
  public:
   // first, first + step, ..., last; code 0 is `first`. At most 65,536 levels.
@@ -39,6 +45,7 @@ class Grid {
   float rms() const { return rms_; }
   Grid with_reach(float reach) const;
   Grid with_rms(float rms) const;
+  Grid with_patterns(const SignedPatterns& patterns) const;  // which outlive the grid
   // The nearest level; of two equally near the even one (consecutive integers) or the one of the even code (all others:
   // an even mantissa in a small float), which is IEEE's "round half to even". Values outside clip. Of dimension 1.
   int nearest(float value) const;
@@ -51,6 +58,8 @@ class Grid {
   int first() const { return first_; }  // of integers()
   int step() const { return step_; }
 
+  // Codes of 16 bits whose parts can be decoded each on its own, by a table of 2 KB; nullptr for all others.
+  const SignedPatterns* patterns() const { return patterns_; }
   // At most 16 levels of one weight: one byte shuffle decodes a code.
   bool fits_shuffle() const { return levels() <= 16 && dimension_ == 1; }
   // value = offset + sum of bit * weight, so planes of bits are exact.
@@ -72,6 +81,7 @@ class Grid {
   bool affine_ = false;
   int first_ = 0, last_ = 0, step_ = 1, levels_ = 0, dimension_ = 1;
   float reach_ = 0, rms_ = 0;
+  const SignedPatterns* patterns_ = nullptr;
   std::shared_ptr<const Tables> tables_;
 };
 

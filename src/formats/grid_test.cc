@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "formats/int8_levels.h"
 #include "formats/lattice.h"
 #include "formats/number_format.h"
 
@@ -51,6 +52,27 @@ TEST(Grid, OfPoints) {
   EXPECT_EQ(grid.int8_step(), 1.0f);
   EXPECT_FALSE(grid.fits_shuffle());
   EXPECT_FALSE(grid.splits_into_bits());
+}
+
+// Which grids products in int8 are exact for, and which may be rounded to it.
+TEST(Int8Levels, AreExactOrCheap) {
+  for (const FormatRow& row : number_formats()) {
+    Grid grid = row.grid();
+    std::optional<Int8Levels> levels = int8_levels(grid);
+    bool exact = grid.int8_step().has_value();
+    if (exact && grid.levels() <= 256) {
+      EXPECT_TRUE(levels) << row.name;
+    }
+    if (!levels) continue;
+    EXPECT_EQ(levels->cost == 0, exact) << row.name;
+    for (int code = 0; code < grid.levels(); code += std::max(1, grid.levels() / 300))
+      for (int i = 0; i < grid.dimension(); i++)
+        EXPECT_NEAR(levels->step * levels->values[static_cast<std::size_t>(code * grid.dimension() + i)], grid.value(code, i),
+                    exact ? 0 : levels->step / 2 * 1.0001f)
+            << row.name;
+  }
+  for (const char* rounded : {"nf4", "pow3", "pow4"}) EXPECT_GT(int8_levels(parse_number_format(rounded).grid)->cost, 0) << rounded;
+  for (const char* not_int8 : {"e4m3", "e5m2", "pow8", "e3m2"}) EXPECT_FALSE(int8_levels(parse_number_format(not_int8).grid)) << not_int8;
 }
 
 TEST(E8p, Has65536PointsOfTheLattice) {

@@ -15,8 +15,8 @@ bool needs_odd_signs(const std::int8_t* twice) {
   return sum / 2 % 2 == 1;
 }
 
-E8p make_e8p() {
-  E8p table{};
+SignedPatterns make_e8p() {
+  SignedPatterns table{};
   int count = 0;
   // Lexicographic in (1, 3, 5); of squared norm 12 (sum of twice squared: 48), those with the most 3s come first, as
   // their points are the likeliest of that norm around a normal distribution's typical radius.
@@ -105,8 +105,8 @@ int nearest_e8p(const float* x) noexcept {
 
 }  // namespace
 
-const E8p& e8p() {
-  static const E8p table = make_e8p();
+const SignedPatterns& e8p() {
+  static const SignedPatterns table = make_e8p();
   return table;
 }
 
@@ -122,7 +122,7 @@ const Grid& e8p_grid() {
         values[code * 8 + i] = (signs >> i & 1 ? -v : v) + (code >> 15 ? -0.25f : 0.25f);
       }
     }
-    return Grid::points(8, std::move(values), nearest_e8p).with_rms(1.03f);  // QuIP#, section 4.2
+    return Grid::points(8, std::move(values), nearest_e8p).with_rms(1.03f).with_patterns(e8p());  // QuIP#, section 4.2
   }();
   return grid;
 }

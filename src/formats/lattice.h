@@ -15,13 +15,7 @@
 namespace bitkerf {
 
 inline constexpr int kE8pPatterns = 256;
-
-struct E8p {
-  // 2 x absolute values (1, 3, 5), pattern by pattern; the last one is negative where an even number of minus signs
-  // among weights 0..7 makes an odd sum, so that weight 7's sign is that times the parity of signs 0..6.
-  std::int8_t twice[kE8pPatterns][8];
-};
-const E8p& e8p();
+const SignedPatterns& e8p();
 
 // As a grid of dimension 8; its nearest point is exact. Built once.
 const Grid& e8p_grid();

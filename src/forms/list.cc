@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "forms/as_stored/form.h"
 #include "forms/bit_planes/form.h"
+#include "forms/codebook/form.h"
 #include "forms/dense/form.h"
 
 namespace bitkerf {
@@ -22,6 +23,8 @@ constexpr FormRow kForms[] = {
      make_as_stored, nullptr, nullptr, nullptr, nullptr, nullptr},
     {"bit_planes", "a plane per bit, most significant first, so that any number of top planes can be read", nullptr,
      nullptr, bit_planes_hold, any_integers, pack_bit_planes, open_bit_planes, unpack_bit_planes},
+    {"codebook", "codes of any format, decoded by tables to int8, or to floats where the levels are no small integers", nullptr, nullptr,
+     codebook_holds, codebook_takes, pack_codebook, open_codebook, unpack_codebook},
     {"stored_float", "a file's blocks, expanded to floats a tile at a time", any_type, make_stored_float, nullptr,
      nullptr, nullptr, nullptr, nullptr},
     {"dense", "float32; the judge of all others", any_type, make_dense, any_format, nullptr, pack_dense,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "compress/quantizers/fit_grid.h"
 #include "compress/quantizers/k_means.h"
@@ -70,6 +71,80 @@ void encode(const Grid& grid, const float* row, i64 cols, float scale, float min
   }
 }
 
+// What a search needs of a group of one weight per code: the error of a scale, in vector code. Levels are found by adding
+// up steps between neighbours, or by rounding; a tie may go the other way than encode() sends it, at the same error.
+class ScalarError {
+ public:
+  // A table of more levels is not worth it.
+  static bool can(const Grid& grid) { return grid.dimension() == 1 && (grid.is_affine() || grid.sorted_values().size() <= 16); }
+
+  explicit ScalarError(const Grid& grid) : affine_(grid.is_affine()) {
+    low_ = grid.lowest();
+    high_ = grid.highest();
+    if (affine_) {
+      step_ = static_cast<float>(grid.step());
+      return;
+    }
+    const std::vector<float>& levels = grid.sorted_values();
+    steps_ = static_cast<int>(levels.size()) - 1;
+    for (int i = 0; i < steps_; i++) {
+      border_[i] = (levels[static_cast<std::size_t>(i)] + levels[static_cast<std::size_t>(i + 1)]) / 2;
+      rise_[i] = levels[static_cast<std::size_t>(i + 1)] - levels[static_cast<std::size_t>(i)];
+    }
+  }
+
+  double of(const Group& group, float scale, float minimum) const {
+    double error = 0;
+    float inverse = scale > 0 ? 1 / scale : 0;
+    for (i64 r = 0; r < group.rows; r++) {
+      const float* w = group.row(r);
+      i64 c = 0;
+      for (; c + kLanes <= group.cols; c += kLanes) error += block(w + c, scale, inverse, minimum);
+      if (c < group.cols) {
+        float tail[kLanes];  // the last weight again and again, which is then taken out
+        for (i64 i = 0; i < kLanes; i++) tail[i] = w[std::min(c + i, group.cols - 1)];
+        float last[kLanes];
+        std::fill_n(last, kLanes, w[group.cols - 1]);
+        error += block(tail, scale, inverse, minimum) -
+                 block(last, scale, inverse, minimum) * static_cast<double>(kLanes - (group.cols - c)) / kLanes;
+      }
+    }
+    return error;
+  }
+
+ private:
+  static constexpr i64 kLanes = 16;
+  double block(const float* w, float scale, float inverse, float minimum) const {
+    float sum[kLanes];
+    if (affine_) {
+      float unit = 1 / step_;
+      for (i64 i = 0; i < kLanes; i++) {
+        float v = (w[i] - minimum) * inverse;
+        v = v < low_ ? low_ : v;
+        v = v > high_ ? high_ : v;
+        float code = ((v - low_) * unit + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
+        float d = w[i] - (scale * (low_ + step_ * code) + minimum);
+        sum[i] = d * d;
+      }
+    } else {
+      float v[kLanes], level[kLanes];
+      for (i64 i = 0; i < kLanes; i++) v[i] = (w[i] - minimum) * inverse, level[i] = low_;
+      for (int s = 0; s < steps_; s++)
+        for (i64 i = 0; i < kLanes; i++) level[i] += v[i] > border_[s] ? rise_[s] : 0.0f;
+      for (i64 i = 0; i < kLanes; i++) {
+        float d = w[i] - (scale * level[i] + minimum);
+        sum[i] = d * d;
+      }
+    }
+    float all = 0;
+    for (i64 i = 0; i < kLanes; i++) all += sum[i];
+    return all;
+  }
+  bool affine_;
+  float low_, high_, step_ = 0, border_[16] = {}, rise_[16] = {};
+  int steps_ = 0;
+};
+
 double error_of(const NumberFormat& format, const Grid& grid, const Group& group, float tensor_scale, Fit f) {
   double error = 0;
   float scale = f.scale * tensor_scale;
@@ -97,11 +172,16 @@ Fit best_fit(const NumberFormat& format, const Grid& grid, const Group& group, f
   if (rule.factors == 1) return best;
   if (grid.dimension() > 1) rule = grid.rms() > 0 ? ScaleRule{9, 0.8f, 1.2f} : ScaleRule{9, 0.7f, 1.1f};
   Group part = sample(group, grid.dimension());
-  double least = error_of(format, grid, part, tensor_scale, best);
+  std::optional<ScalarError> scalar;
+  if (ScalarError::can(grid)) scalar.emplace(grid);
+  auto error_with = [&](Fit f) {
+    return scalar ? scalar->of(part, f.scale * tensor_scale, f.minimum) : error_of(format, grid, part, tensor_scale, f);
+  };
+  double least = error_with(best);
   for (int i = 0; i < rule.factors; i++) {
     float factor = rule.low + (rule.high - rule.low) * static_cast<float>(i) / static_cast<float>(rule.factors - 1);
     Fit f = fit(format, grid, group, tensor_scale, factor, rule.floor);
-    double error = error_of(format, grid, part, tensor_scale, f);
+    double error = error_with(f);
     if (error < least) least = error, best = f;
   }
   return best;

@@ -3,7 +3,7 @@ namespace bitkerf {
 namespace {
 
 template <int kTokens>
-void tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token, float* y,
+void dense_tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token, float* y,
           i64 y_stride) noexcept {
   const auto& x = *static_cast<const Matrix<const float>*>(input);
   const float* w = static_cast<const float*>(panel);
@@ -26,8 +26,8 @@ void tile(const void* panel, i64 cols, i64 first, i64 count, const void* input, 
 }
 
 // Decode: one token is a tile of one, over all columns.
-void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
-  tile<1>(panel, cols, 0, cols, input, tokens, token, y, 32);
+void dense_one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+  dense_tile<1>(panel, cols, 0, cols, input, tokens, token, y, 32);
 }
 
 const void* in_place(const void* self, const std::byte* panel, i64 cols, i64 first, i64 count, void* scratch) noexcept {
@@ -35,9 +35,21 @@ const void* in_place(const void* self, const std::byte* panel, i64 cols, i64 fir
 }
 i64 no_bytes(i64) { return 0; }
 
+// Of any kernels whose unpack() leaves [column][32 rows] floats.
+constexpr void set_dense_tiles(PanelKernels& kernels) {
+  kernels.tile[1] = dense_tile<1>;
+  kernels.tile[2] = dense_tile<2>;
+  kernels.tile[3] = dense_tile<3>;
+  kernels.tile[4] = dense_tile<4>;
+  kernels.tile[5] = dense_tile<5>;
+  kernels.tile[6] = dense_tile<6>;
+  kernels.max_tokens = 6;
+}
+
 constexpr PanelKernels make_dense() {
-  return {"float", one, in_place, no_bytes,
-          {nullptr, tile<1>, tile<2>, tile<3>, tile<4>, tile<5>, tile<6>, nullptr, nullptr}, 6};
+  PanelKernels kernels{"float", dense_one, in_place, no_bytes, {}, 1};
+  set_dense_tiles(kernels);
+  return kernels;
 }
 
 }  // namespace

@@ -1,0 +1,17 @@
+#include "forms/codebook/kernels.h"
+
+#include "forms/lanes_avx2.h"
+
+#include "forms/codebook/tables_avx2.h"
+
+#include "forms/codebook/sources.inl"
+
+#include "forms/int_tile.inl"
+
+#include "forms/int_units.inl"
+
+#include "forms/codebook/kernels.inl"
+
+namespace bitkerf {
+const CodebookKernels& codebook_kernels_avx2() { return kCodebookKernels; }
+}  // namespace bitkerf
