@@ -4,10 +4,10 @@
 #include "compress/compare_formats.h"
 #include "compress/recipe.h"
 #include "core/error.h"
+#include "files/mapped_file.h"
+#include "files/safetensors.h"
 #include "load.h"
 #include "machine.h"
-#include "models/file_source.h"
-#include "models/list.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -41,48 +41,44 @@ struct Table {
   std::vector<double> sums;
 
   void head() {
-    text += fmt::format("{:<28} {:>11} {:>6} {:>6}", "values", "shape", "crest", "at 16");
+    text += fmt::format("{:<48} {:>11} {:>6} {:>6}", "values", "shape", "crest", "at 16");
     for (const NumberFormat& f : formats) text += fmt::format(" {:>{}}", format_row(f).name, std::max<std::size_t>(6, format_row(f).name.size()));
     text += "\n";
     sums.resize(formats.size());
   }
   void add(std::string_view name, Matrix<const float> values) {
     CrestFactors at32 = crest_factors(values, 32), at16 = crest_factors(values, 16);
-    text += fmt::format("{:<28} {:>11} {:>6.2f} {:>6.2f}", name, fmt::format("{}x{}", values.rows, values.cols), at32.mean, at16.mean);
+    text += fmt::format("{:<48} {:>11} {:>6.2f} {:>6.2f}", name, fmt::format("{}x{}", values.rows, values.cols), at32.mean, at16.mean);
     Json noise;
     for (std::size_t i = 0; i < formats.size(); i++) {
-      double db = signal_to_noise(values, formats[i], rule, &threads);
+      Quantized q = round_to_nearest(values, formats[i], rule, &threads);
+      double db = signal_to_noise(values, q);
       std::string shown = std::isfinite(db) ? fmt::format("{:.1f}", db) : "exact";
       text += fmt::format(" {:>{}}", shown, std::max<std::size_t>(6, format_row(formats[i]).name.size()));
-      noise[formats[i].name] = std::isfinite(db) ? Json(db) : Json(nullptr);
+      noise[formats[i].name] = {{"db", std::isfinite(db) ? Json(db) : Json(nullptr)}, {"chosen", q.format.name},
+                                {"bits_per_weight", q.format.bits_per_weight(values.cols)}};
       sums[i] += db;
     }
     text += "\n";
     rows.push_back({{"name", name}, {"rows", values.rows}, {"cols", values.cols}, {"crest_32", at32.mean}, {"crest_16", at16.mean},
-                    {"crest_32_histogram", at32.histogram}, {"crest_16_histogram", at16.histogram}, {"signal_to_noise_db", noise}});
+                    {"crest_32_histogram", at32.histogram}, {"crest_16_histogram", at16.histogram}, {"signal_to_noise", noise}});
   }
 };
 
-// Hands every matrix that the model asks for to the table.
-class ComparingSource final : public LinearSource {
- public:
-  ComparingSource(const ModelFile& file, Threads& threads, Table& table) : plain_(file, "stored_float", threads, {}), threads_(threads), table_(table) {}
-  bool has(std::string_view name) const override { return plain_.has(name); }
-  Shape shape(std::string_view name) const override { return plain_.shape(name); }
-  Buffer<float> vector(std::string_view name, i64 n) override { return plain_.vector(name, n); }
-  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
-    std::unique_ptr<Linear> source = plain_.linear(name, shape, rows);
-    OwnedMatrix<float> weights(shape.rows, shape.cols);
-    threads_.split(shape.rows, [&](i64 first, i64 last) { source->expand(first, weights.view().sub_rows(first, last - first)); });
-    table_.add(name, weights.view());
-    return source;
+// Every matrix of a list of tensors, as floats.
+void add_matrices(const std::vector<Tensor>& tensors, Threads& threads, Table& table) {
+  for (const Tensor& t : tensors) {
+    if (t.shape.size() != 2 || t.rows() < 2 || t.cols() < 2 || t.cols() % t.type->block != 0) continue;
+    OwnedMatrix<float> weights(t.rows(), t.cols());
+    i64 row_bytes = t.type->bytes(t.cols());
+    threads.split(t.rows(), [&](i64 first, i64 last) {
+      t.type->dequantize(t.data + first * row_bytes, (last - first) * (t.cols() / t.type->block), weights.view().row(first));
+    });
+    for (i64 i = 0; i < t.weights(); i++)
+      if (!std::isfinite(weights.view().data[i])) fail(Fault::file, "tensor '{}' holds what is not finite", t.name);
+    table.add(t.name, weights.view());
   }
-
- private:
-  FileSource plain_;
-  Threads& threads_;
-  Table& table_;
-};
+}
 
 }  // namespace
 
@@ -95,10 +91,15 @@ int run_verb_compare_formats(const Options& options) {
     table.add("normal", normal_values(1000, 1024, 1).view());
     table.add("laplace", laplace_values(1000, 1024, 1).view());
   } else {
-    std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));
-    ComparingSource source(*file, threads, table);
-    describe_model(*file, source, ModelOptions{}, threads);
-    table.text += fmt::format("{:<54}", "mean");
+    if (options.model.ends_with(".safetensors")) {  // any model's, not only those that we run
+      MappedFile file(options.model);
+      add_matrices(parse_safetensors(options.model, file.bytes()), threads, table);
+    } else {
+      std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));
+      add_matrices(file->tensors(), threads, table);
+    }
+    if (table.rows.empty()) fail(Fault::file, "{}: has no matrices", options.model);
+    table.text += fmt::format("{:<74}", "mean");
     for (std::size_t i = 0; i < table.formats.size(); i++) {
       double mean = table.sums[i] / static_cast<double>(table.rows.size());
       std::string shown = std::isfinite(mean) ? fmt::format("{:.1f}", mean) : "exact";

@@ -63,7 +63,7 @@ class Quantize(unittest.TestCase):
 
     def test_wrong_calls(self):
         out = pathlib.Path(self.folder.name) / "never.gguf"
-        for recipe in ("", "*", "*=foo/int4", "*=rtn/int9", "*=rtn/nf4"):
+        for recipe in ("", "*", "*=foo/int4", "*=rtn/int9", "*=rtn/int16 | codebook"):
             result = run("quantize", MODEL, "--recipe", recipe, "-o", out)
             self.assertEqual(result.code, 2, (recipe, result))
             self.assertEqual(result.err.count("error:"), 1, (recipe, result))

@@ -25,11 +25,11 @@ OwnedMatrix<float> values(i64 rows, i64 cols, Value&& value) {
 
 }  // namespace
 
-double signal_to_noise(Matrix<const float> weights, const NumberFormat& format, const ScaleRule& rule, Threads* threads) {
+double signal_to_noise(Matrix<const float> weights, const Quantized& quantized) {
   double signal = 0;
   for (i64 r = 0; r < weights.rows; r++)
     for (float w : weights.row_span(r)) signal += double{w} * w;
-  return 10 * std::log10(signal / squared_error(weights, round_to_nearest(weights, format, rule, threads)));
+  return 10 * std::log10(signal / squared_error(weights, quantized));
 }
 
 CrestFactors crest_factors(Matrix<const float> weights, i64 block) {

@@ -6,8 +6,8 @@
 
 namespace bitkerf {
 
-// 10 log10(sum of w^2 / sum of squared errors) after round_to_nearest; infinite where nothing is lost.
-double signal_to_noise(Matrix<const float> weights, const NumberFormat& format, const ScaleRule& rule, Threads* threads);
+// 10 log10(sum of w^2 / sum of squared errors); infinite where nothing is lost.
+double signal_to_noise(Matrix<const float> weights, const Quantized& quantized);
 
 struct CrestFactors {
   double mean = 0, median = 0, last_decile = 0;  // of max / root mean square per block; blocks of zeros do not count
