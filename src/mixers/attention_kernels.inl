@@ -194,6 +194,7 @@ void finish_rows(const float* memory, i64 tokens, i64 heads, i64 value_dim, floa
       i64 r = t * heads + h;
       Vec factor = splat(1.0f / sum(load(p.sums + r * 16)));
       float* to = y + t * y_stride + h * value_dim;
+      for (i64 c = 0; c < value_dim; c += 16) __builtin_prefetch(to + 2 * y_stride + c, 1);
       for (i64 c = 0; c < value_dim; c += 16) {
         // + 0 turns -0 into 0: masked keys may have added a zero or not.
         Vec value = fma(load(p.values + r * value_cols + c), factor, zero());
