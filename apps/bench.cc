@@ -73,14 +73,14 @@ Limit limit_of(const Test& test, const Roofs& roofs, bool floats) {
   return {"int8", "Gop/s", roofs.int8_ops_per_second};
 }
 
-// Predicted seconds of all products of a step, from the costs that bench --fit learned.
-double predicted_seconds(const CostModel& costs, Engine& engine, const Options& options, i64 tokens) {
+// Predicted seconds of all products of a step, from the costs that bench --fit learned, on the machine as it is now.
+double predicted_seconds(const CostModel& costs, const Probe& machine, Engine& engine, const Options& options, i64 tokens) {
   Step step = products_of_step(engine.file(), static_cast<int>(options.bits), tokens, engine.threads().count(), chosen_isa());
   if (step.products.empty() || step.other_matrices > 0)
     fail(Fault::file, "{}: {} matrices are not packed in forms of ours, so that their cost is unknown", engine.file().path(),
          step.other_matrices);
   double seconds = 0;
-  for (const CostModel::Estimate& e : costs.estimate(step.products, engine.threads())) seconds += e.seconds;
+  for (const CostModel::Estimate& e : costs.estimate(step.products, machine, engine.threads())) seconds += e.seconds;
   return seconds;
 }
 
@@ -123,12 +123,17 @@ int run_verb_bench(const Options& options) {
 
   // What the learned costs say of the products alone; the rest (attention, norms) is not theirs.
   std::optional<CostModel> costs;
-  if (options.cost) costs = load_cost_model(cache_folder(), chosen_isa(), engine->threads().count());
+  Probe machine;
+  if (options.cost) {
+    costs = load_cost_model(cache_folder(), chosen_isa(), engine->threads().count());
+    machine = costs->probe();
+    ProbeWatch(chosen_isa(), engine->threads().count()).refresh(machine);
+  }
   auto predicted = [&](const Test& test) {
-    if (test.bound_by_memory) return predicted_seconds(*costs, *engine, options, 1) * static_cast<double>(test.tokens.size());
+    if (test.bound_by_memory) return predicted_seconds(*costs, machine, *engine, options, 1) * static_cast<double>(test.tokens.size());
     i64 all = static_cast<i64>(test.tokens.size()), full = all / options.chunk, rest = all % options.chunk;
-    return (full > 0 ? static_cast<double>(full) * predicted_seconds(*costs, *engine, options, options.chunk) : 0) +
-           (rest > 0 ? predicted_seconds(*costs, *engine, options, rest) : 0);
+    return (full > 0 ? static_cast<double>(full) * predicted_seconds(*costs, machine, *engine, options, options.chunk) : 0) +
+           (rest > 0 ? predicted_seconds(*costs, machine, *engine, options, rest) : 0);
   };
 
   bool floats = options.form == "dense" || options.form == "stored_float";

@@ -73,6 +73,8 @@ struct Sweep {
   Threads all;
   ProductTimer timer{isa, kMostSide, kMostSide, 512};
   std::mt19937 random;
+  Probe probe = load_probe(cache_folder(), isa, all.count(), false);
+  ProbeWatch watch{isa, all.count()};
   std::vector<TimedWork> rows = {};
   std::set<std::string> timed;  // of the shape at hand
 
@@ -90,7 +92,7 @@ struct Sweep {
             Work work = describe(form.name, format, linear, *kernels, count, threads->count(), cold);
             if (!timed.insert(fmt::format("{} {} {} {} {} {}", work.kernel, work.format, work.activation, count, threads->count(), cold)).second)
               continue;  // floats, whatever the format
-            rows.push_back({work, timer.seconds(linear, count, cold, *threads, kernels->name)});
+            rows.push_back({work, timer.seconds(linear, count, cold, *threads, kernels->name), roofline_seconds(work, probe)});
           }
         }
   }
@@ -109,6 +111,7 @@ struct Sweep {
           if (format.grid.bits() <= row.most_weight_bits && takes(form, format, input) && &input != inputs[0]) inputs.push_back(&input);
         }
         if (!weights) weights = random_weights(format, shape);
+        watch.refresh(probe);
         for (const Encoding* input : inputs) time_linear(form, format, *form.pack(*weights, *input, all), tokens);
       }
     }
@@ -147,10 +150,9 @@ std::string choice_text(std::string_view of, const Evaluation::Choice& c) {
 
 int run_verb_bench_sweep(const Options& options) {
   Sweep sweep(options);
-  Probe probe = load_probe(cache_folder(), sweep.isa, sweep.all.count(), false);
   sweep.run(static_cast<double>(options.seconds));
   std::string path = options.output.empty() ? cache_folder() + "/" + probe_key(sweep.isa, sweep.all.count()) + ".csv" : options.output;
-  write_text(path, to_csv(sweep.rows, probe));
+  write_text(path, to_csv(sweep.rows, sweep.probe));
   if (options.json) print_json({{"rows", sweep.rows.size()}, {"file", path}});
   else print(fmt::format("{} times in {}\n", sweep.rows.size(), path));
   return 0;
@@ -160,7 +162,7 @@ int run_verb_bench_fit(const Options& options) {
   Isa isa = chosen_isa();
   Threads threads(thread_count(options.threads));
   Probe probe = load_probe(cache_folder(), isa, threads.count(), false);
-  std::vector<TimedWork> rows = from_csv(read_text(options.fit));
+  std::vector<TimedWork> rows = settle(from_csv(read_text(options.fit)), probe);
   if (rows.size() < 10) fail(Fault::file, "{}: {} times, expected at least 10", options.fit, rows.size());
   ForestOptions forest;
   constexpr int kFolds = 5;

@@ -36,20 +36,25 @@ struct Measurement {
 // All measurements of one path: a team per number of threads, one block of memory for all.
 class Bench {
  public:
-  Bench(Isa isa, int threads) : loops_(roof_loops(isa)) {
+  // changing: only what ProbeWatch watches.
+  Bench(Isa isa, int threads, bool changing = false) : loops_(roof_loops(isa)) {
     for (int count = 1; count < threads; count *= 2) teams_.push_back(std::make_unique<Threads>(count));
     teams_.push_back(std::make_unique<Threads>(threads));
     stream_ = std::make_unique<Stream>(isa, *teams_.back(), stream_floats());
     // Small data first and team by team: the order of the report.
     for (auto& team : teams_) add_levels(*team);
-    for (auto& team : teams_) add_streams(*team);
-    for (auto& team : teams_) add_rates(*team);
-    for (auto& team : teams_) add_clocks(*team);
+    if (changing) std::erase_if(measurements_, [](const Measurement& m) { return m.figure.name != "read.memory"; });
+    if (!changing) {
+      for (auto& team : teams_) add_streams(*team);
+      for (auto& team : teams_) add_rates(*team);
+      for (auto& team : teams_) add_clocks(*team);
+    }
     for (auto& team : teams_)
       if (team->count() > 1) add("join", "s", *team, [this, &team = *team] { return join(team); });
   }
 
   std::vector<Figure> run(double seconds) {
+    for (Measurement& m : measurements_) m.rounds.clear();
     double end = now() + seconds;
     for (int round = 0; round == 0 || (now() < end && (round < kLeastRounds || !agreed())); round++)
       for (Measurement& m : measurements_) {
@@ -164,6 +169,19 @@ class Bench {
 };
 
 }  // namespace
+
+struct ProbeWatch::State : Bench {
+  using Bench::Bench;
+};
+
+ProbeWatch::ProbeWatch(Isa isa, int threads) : state_(std::make_unique<State>(isa, threads, true)) {}
+ProbeWatch::~ProbeWatch() = default;
+
+void ProbeWatch::refresh(Probe& probe) {
+  for (const Figure& now : state_->run(0))
+    for (Figure& figure : probe.figures)
+      if (figure.name == now.name && figure.threads == now.threads) figure.value = now.value;
+}
 
 double Probe::value(std::string_view name, int thread_count) const {
   const Figure* found = nullptr;

@@ -3,6 +3,7 @@
 // plan should not depend on what else ran at the moment.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,19 @@ std::string probe_machine();
 // Rounds until the best quarter of every figure's agrees within 1 %, at least 8, for at most `seconds` (and one round,
 // some 0.2 s a number of threads). A round measures everything once, so that all figures see the same machine.
 Probe measure_probe(Isa isa, int threads, double seconds);
+
+// Memory and joins as they are at the moment: what the host of a virtual machine changes while a program runs, by moving
+// its cores together or apart. Making one touches memory of twelve times the last cache.
+class ProbeWatch {
+ public:
+  ProbeWatch(Isa isa, int threads);
+  ~ProbeWatch();
+  void refresh(Probe& probe);  // some 20 ms
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 // Text of the file that keeps a probe; from_text() throws Fault::file when it is damaged.
 std::string to_text(const Probe& probe);

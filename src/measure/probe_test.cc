@@ -44,6 +44,16 @@ TEST(Probe, HasEveryFigureOfEveryPathAndNumberOfThreads) {
   }
 }
 
+TEST(Probe, WatchRefreshesMemoryAndJoinsOnly) {
+  Probe probe = measure_probe(Isa::portable, 2, 0);
+  for (Figure& figure : probe.figures) figure.value = 1;
+  ProbeWatch watch(Isa::portable, 2);
+  watch.refresh(probe);
+  for (const Figure& figure : probe.figures)
+    if (figure.name == "read.memory" || figure.name == "join") EXPECT_NE(figure.value, 1) << figure.name << figure.threads;
+    else EXPECT_EQ(figure.value, 1) << figure.name;
+}
+
 TEST(Probe, TextHoldsAllOfIt) {
   Probe probe{"a machine", Isa::avx2, 3, 12345, {{"read.l1", "B/s", 1, 1.0 / 3, 0.125}, {"join", "s", 3, 1e-7, 0}}};
   Probe again = probe_from_text(to_text(probe));

@@ -128,6 +128,13 @@ std::vector<CostModel::Estimate> CostModel::estimate(std::span<const Work> works
   return estimates;
 }
 
+std::vector<CostModel::Estimate> CostModel::estimate(std::span<const Work> works, const Probe& now, Threads& threads) const {
+  std::vector<Estimate> estimates = estimate(works, threads);
+  for (std::size_t i = 0; i < works.size(); i++)
+    estimates[i].seconds *= roofline_seconds(works[i], now) / roofline_seconds(works[i], probe_);
+  return estimates;
+}
+
 bool CostModel::knows(std::string_view kernel) const { return std::binary_search(kernels_.begin(), kernels_.end(), kernel); }
 
 // Magic; the probe's text, the kernels' names one a line, and the forest, each behind its length.

@@ -33,6 +33,7 @@ struct Work {
 struct TimedWork {
   Work work;
   double seconds = 0;
+  double bound = 0;  // roofline_seconds() by the machine's figures of that moment; 0: not known
 };
 
 // The least time by the machine's figures: arithmetic or weights, whichever takes longer, and a join.
@@ -55,6 +56,8 @@ class CostModel {
 
   static CostModel train(std::span<const TimedWork> measured, const Probe& probe, const ForestOptions& options, Threads& threads);
   std::vector<Estimate> estimate(std::span<const Work> works, Threads& threads) const;
+  // For a machine whose figures differ from the model's own by what ProbeWatch watches.
+  std::vector<Estimate> estimate(std::span<const Work> works, const Probe& now, Threads& threads) const;
   // Row i: the features of works[i], in the order of kCostFeatures.
   OwnedMatrix<float> features(std::span<const Work> works) const;
 

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <map>
-#include <numeric>
-#include <tuple>
+#include <unordered_map>
 
 #include <fmt/format.h>
 
@@ -51,7 +49,10 @@ constexpr Column kColumns[] = {
     BITKERF_COUNT(rows), BITKERF_COUNT(cols), BITKERF_COUNT(tokens), BITKERF_COUNT(threads), BITKERF_COUNT(cold), BITKERF_COUNT(bytes),
     {"seconds", [](const TimedWork& t) { return fmt::format("{:.4e}", t.seconds); },
      [](TimedWork& t, std::string_view s, i64 line) { t.seconds = number<double>(s, line); }},
+    {"seconds_bound", [](const TimedWork& t) { return fmt::format("{:.4e}", t.bound); },
+     [](TimedWork& t, std::string_view s, i64 line) { t.bound = number<double>(s, line); }},
 };
+constexpr std::size_t kIdentity = std::size(kColumns) - 2;  // columns before the times
 #undef BITKERF_TEXT
 #undef BITKERF_COUNT
 
@@ -59,8 +60,7 @@ constexpr Column kColumns[] = {
 
 std::string to_csv(std::span<const TimedWork> rows, const Probe& probe) {
   std::string text;
-  for (const Column& column : kColumns) text += fmt::format("{},", column.name);
-  text += "seconds_bound";
+  for (const Column& column : kColumns) text += fmt::format("{}{}", text.empty() ? "" : ",", column.name);
   for (std::string_view name : kCostFeatures) text += fmt::format(",f_{}", name);
   text += "\n";
   if (rows.empty()) return text;
@@ -71,8 +71,9 @@ std::string to_csv(std::span<const TimedWork> rows, const Probe& probe) {
   for (const TimedWork& row : rows) works.push_back(row.work);
   OwnedMatrix<float> features = model.features(works);
   for (std::size_t i = 0; i < rows.size(); i++) {
-    for (const Column& column : kColumns) text += column.get(rows[i]) + ",";
-    text += fmt::format("{:.4e}", roofline_seconds(rows[i].work, probe));
+    TimedWork row = rows[i];
+    if (row.bound == 0) row.bound = roofline_seconds(row.work, probe);
+    for (std::size_t c = 0; c < std::size(kColumns); c++) text += (c ? "," : "") + kColumns[c].get(row);
     for (i64 f = 0; f < features.cols(); f++) text += fmt::format(",{:.6g}", features(static_cast<i64>(i), f));
     text += "\n";
   }
@@ -107,6 +108,22 @@ std::vector<TimedWork> from_csv(const std::string& text) {
       fail(Fault::file, "line {}: a shape, threads, tile or time of zero", line);
   }
   return rows;
+}
+
+std::vector<TimedWork> settle(std::span<const TimedWork> rows, const Probe& probe) {
+  std::vector<TimedWork> settled;
+  std::unordered_map<std::string, std::size_t> places;  // of what was timed
+  for (TimedWork row : rows) {
+    double bound = roofline_seconds(row.work, probe);
+    if (row.bound > 0) row.seconds *= bound / row.bound;
+    row.bound = bound;
+    std::string key;
+    for (std::size_t c = 0; c < kIdentity; c++) key += kColumns[c].get(row) + ",";
+    auto [at, fresh] = places.emplace(std::move(key), settled.size());
+    if (fresh) settled.push_back(std::move(row));
+    else settled[at->second].seconds = std::min(settled[at->second].seconds, row.seconds);
+  }
+  return settled;
 }
 
 }  // namespace bitkerf

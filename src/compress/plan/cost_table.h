@@ -10,11 +10,15 @@
 namespace bitkerf {
 
 // A line a product, after a line of column names: what identifies it, its seconds, its bound, its features (kCostFeatures
-// behind "f_"). `probe` gives the bound.
+// behind "f_"). `probe` gives the bounds that are not known.
 std::string to_csv(std::span<const TimedWork> rows, const Probe& probe);
-// Reads the columns that a Work and its time need, whatever else is there; header lines in the middle (of files that were
-// joined) are skipped. Fault::file when a line is damaged.
+// Reads the columns that a TimedWork needs, whatever else is there; header lines in the middle (of files that were joined)
+// are skipped. Fault::file when a line is damaged.
 std::vector<TimedWork> from_csv(const std::string& text);
+
+// Times as they were on a machine with the figures of `probe` all the while: each is moved by as much as its bound moves.
+// Of the same work timed more than once the least time then counts, as other load only slows it down.
+std::vector<TimedWork> settle(std::span<const TimedWork> rows, const Probe& probe);
 
 struct Distribution {
   double median = 0, p95 = 0, worst = 0;

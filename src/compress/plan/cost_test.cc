@@ -91,6 +91,8 @@ TEST(Cost, ModelAndTableAreTheSameAfterWritingAndReading) {
   EXPECT_EQ(again[7].work.kernel, rows[7].work.kernel);
   EXPECT_NEAR(again[7].seconds, rows[7].seconds, 1e-4 * rows[7].seconds);
 
+  EXPECT_THROW(from_csv("x" + csv), Error);  // no column of that name
+
   Threads threads(1);
   CostModel model = CostModel::train(rows, probe, {.trees = 5}, threads);
   std::string bytes = model.to_bytes();
@@ -101,6 +103,25 @@ TEST(Cost, ModelAndTableAreTheSameAfterWritingAndReading) {
   EXPECT_FALSE(copy.knows("a/other"));
   for (std::size_t i = 0; i < bytes.size(); i += 1 + i / 50) EXPECT_THROW(CostModel::from_bytes(std::string_view(bytes).substr(0, i)), Error);
   EXPECT_THROW(CostModel::from_bytes(bytes + "x"), Error);
+}
+
+TEST(Cost, TimesAreMovedToTheFiguresOfTheProbeAndTheLeastCounts) {
+  Probe probe = machine(), slow = probe;
+  for (Figure& figure : slow.figures)
+    if (figure.name == "read.memory") figure.value /= 2;
+  Work w = work("a/b", 4096, 4096, 1);
+  w.cold = true;
+  double here = roofline_seconds(w, probe), there = roofline_seconds(w, slow);
+  ASSERT_GT(there, 1.9 * here);
+  std::vector<TimedWork> rows = {{w, 3 * there, there}, {w, 2 * here, here}, {w, 2.5 * here, 0}, {work("a/c", 1, 1, 1), 1, 0}};
+  std::vector<TimedWork> settled = settle(rows, probe);
+  ASSERT_EQ(settled.size(), 2u);
+  EXPECT_DOUBLE_EQ(settled[0].seconds, 2 * here);
+  EXPECT_DOUBLE_EQ(settle(std::span(rows).first(1), probe)[0].seconds, 3 * here);
+
+  Threads threads(1);
+  CostModel model = CostModel::train(settled, probe, {.trees = 3}, threads);
+  EXPECT_DOUBLE_EQ(model.estimate({&w, 1}, slow, threads)[0].seconds, model.estimate({&w, 1}, threads)[0].seconds * there / here);
 }
 
 TEST(Cost, DamagedTablesAreFaultsOfTheFile) {
