@@ -72,17 +72,17 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
       out.scale[t * out.groups + g] = scale;
       for (i64 u = begin; u < end; u++) {
         const float* x = unit_of(row, cols, u, tail);
-        i64 at = t * out.units + u;
+        const i64 at = t * out.units + u, q_at = t * out.cols + 32 * u;
         std::int32_t sum[2];
         for (int half = 0; half < 2; half++) {
-          if (out.bipolar || out.low) sum[half] = encode16_any(x + 16 * half, inverse, cols - 32 * u - 16 * half, 32 * at + 16 * half, out);
-          else sum[half] = Lanes::quantize(x + 16 * half, inverse, out.q + 32 * at + 16 * half);
+          if (out.bipolar || out.low) sum[half] = encode16_any(x + 16 * half, inverse, cols - 32 * u - 16 * half, q_at + 16 * half, out);
+          else sum[half] = Lanes::quantize(x + 16 * half, inverse, out.q + q_at + 16 * half);
           out.minus_sum16[2 * at + half] = -sum[half];
         }
         std::int32_t* before = out.minus_before + at + t;
         before[1] = before[0] - sum[0] - sum[1];
         if (out.planes) {
-          const std::int8_t* q = out.q + 32 * at;
+          const std::int8_t* q = out.q + q_at;
           for (int b = 0; b < out.bits; b++) {
             std::uint32_t word = 0;
             for (int i = 0; i < 32; i++) {

@@ -21,8 +21,9 @@ template <class Take>
 void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take) {
   rows.bits = e.bits;
   rows.bipolar = e.bipolar;
-  rows.cols = round_up<i64>(cols, 32);
-  rows.units = rows.cols / 32;
+  // An odd number of cache lines, so that the same columns of several tokens do not fall into the same sets of a cache.
+  rows.cols = (ceil_div<i64>(cols, 64) | 1) * 64;
+  rows.units = ceil_div<i64>(cols, 32);
   rows.group_units = e.group == kRowGroup ? rows.units : e.group / 32;
   rows.groups = ceil_div(rows.units, rows.group_units);
   rows.q = reinterpret_cast<std::int8_t*>(take(tokens * rows.cols));

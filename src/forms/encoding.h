@@ -62,7 +62,7 @@ struct IntRows {
   std::int32_t* minus_sum16; // (tokens, 2 units): -sum of 16 columns
   std::uint32_t* planes;     // (tokens, bits, units) up to 4 bits, most significant first, or nullptr: bit i of a word
                              // is column 32 unit + i of the code (two's complement, or (code + 2^bits - 1) / 2)
-  i64 cols, units;           // padded columns; units of 32 columns
+  i64 cols, units;           // from one token's codes to the next (not all of them columns); units of 32 columns
   i64 groups, group_units;   // per token; of one group (all units when there is one per token)
   int bits;
   bool bipolar;

@@ -53,8 +53,9 @@ template <int kPart>
 }
 
 // kTokens tokens x 32 rows; sums stay in registers over the span. Loads per 12 dot products: 2 of codes and 6 broadcasts
-// of activations. kWide: codes of 16 bits, as a high and a low part.
-template <int kTokens, int kPart, bool kMinimum, int kLevelBits, bool kLate, bool kWide>
+// of activations. kPart: columns of a span that is shorter than a unit (16), or 32. kOneUnit: spans are one unit long,
+// known to the compiler. kWide: codes of 16 bits, as a high and a low part.
+template <int kTokens, int kPart, bool kMinimum, int kLevelBits, bool kLate, bool kOneUnit, bool kWide>
 void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token,
           float* y, i64 y_stride) noexcept {
   const IntRows x = *static_cast<const IntRows*>(input);
@@ -79,7 +80,7 @@ void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i
 #pragma GCC unroll Lanes::kUnroll
     for (int h = 0; h < 2; h++) sum[t][h] = continues ? Lanes::load(y + t * y_stride + 16 * h) : Lanes::zero();
   while (unit < end) {
-    const i64 units = kPart == 16 ? 1 : std::min<i64>(head.span_units, end - unit);
+    const i64 units = kOneUnit ? 1 : std::min<i64>(head.span_units, end - unit);
 #pragma GCC unroll Lanes::kUnroll
     for (int part = 0; part < kParts; part++) {
       I dot[kTokens][2], high[kTokens][2];
@@ -148,17 +149,17 @@ void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i
 }
 
 // Of kernels that take codes of up to kLevelBits bits (only AVX2 without VNNI tells 7 from 8).
-template <int kPart, bool kMinimum, int kLevelBits, bool kLate, bool kWide = false>
+template <int kPart, bool kMinimum, int kLevelBits, bool kLate, bool kOneUnit, bool kWide = false>
 constexpr void set_tiles(PanelKernels& kernels) {
   constexpr int kBits = Lanes::kOneDot ? 8 : kLevelBits;
   // Wide sums take twice the registers.
   constexpr int kTokens = kWide ? (Lanes::kTokens + 1) / 2 : Lanes::kTokens;
-  kernels.tile[1] = tile<1, kPart, kMinimum, kBits, kLate, kWide>;
-  if constexpr (kTokens >= 2) kernels.tile[2] = tile<2, kPart, kMinimum, kBits, kLate, kWide>;
-  if constexpr (kTokens >= 3) kernels.tile[3] = tile<3, kPart, kMinimum, kBits, kLate, kWide>;
-  if constexpr (kTokens >= 4) kernels.tile[4] = tile<4, kPart, kMinimum, kBits, kLate, kWide>;
-  if constexpr (kTokens >= 5) kernels.tile[5] = tile<5, kPart, kMinimum, kBits, kLate, kWide>;
-  if constexpr (kTokens >= 6) kernels.tile[6] = tile<6, kPart, kMinimum, kBits, kLate, kWide>;
+  kernels.tile[1] = tile<1, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
+  if constexpr (kTokens >= 2) kernels.tile[2] = tile<2, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
+  if constexpr (kTokens >= 3) kernels.tile[3] = tile<3, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
+  if constexpr (kTokens >= 4) kernels.tile[4] = tile<4, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
+  if constexpr (kTokens >= 5) kernels.tile[5] = tile<5, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
+  if constexpr (kTokens >= 6) kernels.tile[6] = tile<6, kPart, kMinimum, kBits, kLate, kOneUnit || kPart == 16, kWide>;
   kernels.max_tokens = kTokens;
 }
 

@@ -1,7 +1,8 @@
 // From packed units of 32 columns to the integer product, for any form whose units become unsigned bytes in registers.
 // Included after int_tile.inl. A Source says how:
 //
-//   using View = ...;  units, scales_at, minima_at, group, span_units, scale, minimum, factor, middle, offset
+//   using View = ...;  units, scales_at, minima_at, group, span_units, has_minimum, late, scale, minimum, factor, middle,
+//                      offset
 //   static void codes(const View& view, const u8* panel, i64 unit, int half, B* codes);   // eight steps of 16 rows
 namespace bitkerf {
 namespace {
@@ -27,25 +28,30 @@ namespace {
 inline constexpr i64 kScaleBytes[] = {4, 2, 2, 1, 1};  // by ScaleKind
 
 // Factor and minimum of 16 rows of a group. Rounded in this order everywhere.
-template <bool kMinimum, class View>
+template <class View>
 [[gnu::always_inline]] inline void load_scales(const View& v, const u8* panel, i64 group, int half, F& d, F& m) {
   i64 at = group * 32 + 16 * half;
   F scale = load_scale(v.scale, panel + v.scales_at + at * kScaleBytes[static_cast<int>(v.scale)]);
   d = Lanes::mul(scale, Lanes::all(v.factor));
   m = Lanes::zero();
-  if constexpr (kMinimum) {
+  if (v.has_minimum) {
     if (v.minima_at >= 0) m = load_scale(v.minimum, panel + v.minima_at + at * kScaleBytes[static_cast<int>(v.minimum)]);
     m = Lanes::fma(scale, Lanes::all(v.middle), m);
   }
 }
 
-template <class Source, int kPart, bool kMinimum, bool kLate, bool kWide>
+[[gnu::always_inline]] inline F add_span_of(bool minimum, bool late, F sum, I dot, F d, F m, float scale, std::int32_t minus) {
+  if (late) return minimum ? add_span<true, true>(sum, dot, d, m, scale, minus) : add_span<false, true>(sum, dot, d, m, scale, minus);
+  return minimum ? add_span<true, false>(sum, dot, d, m, scale, minus) : add_span<false, false>(sum, dot, d, m, scale, minus);
+}
+
+// How sums end is asked at run time, once per span: few instances compile in reasonable time.
+template <class Source, int kPart>
 void units_one(const void* self, const std::byte* data, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   const auto& v = *static_cast<const typename Source::View*>(self);
   const IntRows x = *static_cast<const IntRows*>(input);
   const u8* panel = reinterpret_cast<const u8*>(data);
   const std::int8_t* q = x.q + token * x.cols;
-  const std::int8_t* low = kWide ? x.low + token * x.cols : nullptr;
   const float* scale = x.scale + token * x.groups;
   F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
   i64 group_end = std::min(x.group_units, x.units);
@@ -53,12 +59,11 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
     const i64 units = std::min(v.span_units, v.units - unit);
     if constexpr (kPart == 32) {
       F d[2], m[2];
-      I dot[2], high[2];
+      I dot[2];
       std::int32_t minus = minus_sum_of<32>(x, token, unit, units, 0);
       for (int half = 0; half < 2; half++) {
-        load_scales<kMinimum>(v, panel, unit * 32 / v.group, half, d[half], m[half]);
+        load_scales(v, panel, unit * 32 / v.group, half, d[half], m[half]);
         dot[half] = Lanes::all_int(minus * v.offset);
-        high[half] = Lanes::all_int(0);
       }
       for (i64 u = unit; u < unit + units; u++) {
 #pragma GCC unroll Lanes::kUnroll
@@ -66,15 +71,11 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
           B codes[8];
           Source::codes(v, panel, u, half, codes);
 #pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 8; s++) {
-            dot[half] = Lanes::template dot<8>(dot[half], codes[s], (kWide ? low : q) + 32 * u + 4 * s);
-            if constexpr (kWide) high[half] = Lanes::template dot<8>(high[half], codes[s], q + 32 * u + 4 * s);
-          }
+          for (int s = 0; s < 8; s++) dot[half] = Lanes::template dot<8>(dot[half], codes[s], q + 32 * u + 4 * s);
         }
       }
       for (int half = 0; half < 2; half++) {
-        if constexpr (kWide) dot[half] = Lanes::add(dot[half], Lanes::shl(high[half], 8));
-        sum[half] = add_span<kMinimum, kLate>(sum[half], dot[half], d[half], m[half], *scale, minus);
+        sum[half] = add_span_of(v.has_minimum, v.late, sum[half], dot[half], d[half], m[half], *scale, minus);
       }
     } else {
       for (int half = 0; half < 2; half++) {
@@ -82,23 +83,18 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
         Source::codes(v, panel, unit, half, codes);
         for (int part = 0; part < 2; part++) {
           F d, m;
-          load_scales<kMinimum>(v, panel, 2 * unit + part, half, d, m);
+          load_scales(v, panel, 2 * unit + part, half, d, m);
           std::int32_t minus = minus_sum_of<16>(x, token, unit, 1, part);
-          I dot = Lanes::all_int(minus * v.offset), high = Lanes::all_int(0);
+          I dot = Lanes::all_int(minus * v.offset);
 #pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 4; s++) {
-            const i64 at = 32 * unit + 16 * part + 4 * s;
-            dot = Lanes::template dot<8>(dot, codes[4 * part + s], (kWide ? low : q) + at);
-            if constexpr (kWide) high = Lanes::template dot<8>(high, codes[4 * part + s], q + at);
-          }
-          if constexpr (kWide) dot = Lanes::add(dot, Lanes::shl(high, 8));
-          sum[half] = add_span<kMinimum, kLate>(sum[half], dot, d, m, *scale, minus);
+          for (int s = 0; s < 4; s++) dot = Lanes::template dot<8>(dot, codes[4 * part + s], q + 32 * unit + 16 * part + 4 * s);
+          sum[half] = add_span_of(v.has_minimum, v.late, sum[half], dot, d, m, *scale, minus);
         }
       }
     }
     unit += units;
     if (unit == group_end) {
-      if constexpr (kLate) {
+      if (v.late) {
         for (int half = 0; half < 2; half++) {
           total[half] = Lanes::fma(sum[half], Lanes::all(*scale), total[half]);
           sum[half] = Lanes::zero();
@@ -108,19 +104,19 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
       group_end = std::min(group_end + x.group_units, x.units);
     }
   }
-  for (int half = 0; half < 2; half++) Lanes::store(y + 16 * half, kLate ? total[half] : sum[half]);
+  for (int half = 0; half < 2; half++) Lanes::store(y + 16 * half, v.late ? total[half] : sum[half]);
 }
 
-template <int kPart, bool kMinimum>
-i64 units_tile_bytes(i64 count) { return tile_codes(count) + count / kPart * 32 * 4 * (kMinimum ? 2 : 1); }
+inline i64 units_tile_bytes(i64 count) { return tile_codes(count) + count / 16 * 32 * 4 * 2; }  // at most
 
-template <class Source, int kPart, bool kMinimum>
+template <class Source>
 const void* units_unpack(const void* self, const std::byte* data, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   const auto& v = *static_cast<const typename Source::View*>(self);
   const u8* panel = reinterpret_cast<const u8*>(data);
   u8* out = start_tile(scratch, {v.offset, static_cast<std::int32_t>(v.span_units)});
   float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + tile_codes(count));
-  const i64 spans = tile_spans(count, kPart, v.span_units);
+  const int part = v.group == 16 ? 16 : 32;
+  const i64 spans = tile_spans(count, part, v.span_units), span_cols = part == 16 ? 16 : 32 * v.span_units;
   float* m = d + spans * 32;
   for (i64 unit = 0; unit < count / 32; unit++) {
     for (int half = 0; half < 2; half++) {
@@ -131,15 +127,36 @@ const void* units_unpack(const void* self, const std::byte* data, i64 cols, i64 
     }
   }
   for (i64 span = 0; span < spans; span++) {
-    const i64 col = first + (kPart == 16 ? 16 * span : 32 * v.span_units * span);
     for (int half = 0; half < 2; half++) {
       F scale, minimum;
-      load_scales<kMinimum>(v, panel, col / v.group, half, scale, minimum);
+      load_scales(v, panel, (first + span * span_cols) / v.group, half, scale, minimum);
       Lanes::store(d + span * 32 + 16 * half, scale);
-      if constexpr (kMinimum) Lanes::store(m + span * 32 + 16 * half, minimum);
+      if (v.has_minimum) Lanes::store(m + span * 32 + 16 * half, minimum);
     }
   }
   return scratch;
+}
+
+// One token through tiles of a few columns: for the kinds of activations that deserve no streaming kernel.
+template <auto kUnpack, PanelKernels::Tile kTile>
+void one_by_tiles(const void* self, const std::byte* data, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
+  constexpr i64 kCols = 256;  // a multiple of every group of activations
+  alignas(64) std::byte tile[kTileHead + kCols * 32 + kCols / 16 * 32 * 4 * 2];
+  const i64 padded = (cols + 31) / 32 * 32;
+  for (i64 c = 0; c < padded; c += kCols) {
+    const i64 count = std::min(kCols, padded - c);
+    kTile(kUnpack(self, data, padded, c, count, tile), padded, c, count, input, tokens, token, y, 32);
+  }
+}
+
+// The order of a matrix's float operations (int_tile.inl): what its tiles are made for. By UnitSums, forms/unit_sums.h.
+template <class Source, int kPart, bool kMinimum, int kLevelBits, int kSums>
+constexpr PanelKernels units_kernels(std::string_view name) {
+  constexpr bool kLate = kSums >= 2, kOneUnit = kSums % 2 == 0 && kSums < 4, kWide = kSums == 4;
+  PanelKernels kernels{name, units_one<Source, kPart>, units_unpack<Source>, units_tile_bytes, {}, 1};
+  set_tiles<kPart, kMinimum, kLevelBits, kLate, kOneUnit, kWide>(kernels);
+  if constexpr (kWide) kernels.one = one_by_tiles<units_unpack<Source>, tile<1, kPart, kMinimum, Lanes::kOneDot ? 8 : kLevelBits, kLate, kPart == 16, kWide>>;
+  return kernels;
 }
 
 }  // namespace

@@ -37,30 +37,45 @@ void one_token(const Job& job, i64 first, i64 last) {
   }
 }
 
-void many_tokens(const Job& job, i64 first, i64 last, void* scratch) {
+// Tokens that are multiplied before a panel is unpacked again: their activations of one pass (1024 bytes each) and the
+// sums of kSummedPanels panels (128 bytes each) stay in 1 MiB of L2.
+constexpr i64 kTokensAtOnce = 512;
+constexpr i64 kSummedPanels = 4;
+
+// One tile of `unpack`ed columns times tokens [0, tokens) of y, whose rows are panels' outputs.
+void multiply_tile(const Job& job, const void* tile, i64 cols, i64 col, i64 count, i64 first_token, i64 tokens, float* y, i64 stride) {
   const PanelKernels& kernels = *job.kernels;
-  i64 tokens = job.y.rows, cols = round_up(job.linear->shape().cols, job.linear->input().pad);
-  // Columns outermost: the activations of one pass (tokens x 1024 bytes) stay in L2 while all panels go by.
+  for (i64 t = 0; t < tokens;) {
+    i64 n = std::min<i64>(kernels.max_tokens, tokens - t);
+    kernels.tile[n](tile, cols, col, count, job.input, job.y.rows, first_token + t, y + t * stride, stride);
+    t += n;
+  }
+}
+
+// Panels [first, last), at most kSummedPanels, times tokens [token, token + tokens). Their sums lie together in `sums` and
+// go to y at the end, so that y (whose rows are pages apart) is written once, in runs of several cache lines.
+void panels_of_tokens(const Job& job, i64 first, i64 last, i64 token, i64 tokens, void* scratch, float* sums) {
+  const i64 cols = round_up(job.linear->shape().cols, job.linear->input().pad), stride = (last - first) * kPanelRows;
+  // Columns outside, panels inside: the activations of one pass stay in L2 while the panels go by.
   for (i64 col = 0; col < cols; col += kPassCols) {
     i64 count = std::min(kPassCols, cols - col);
     for (i64 p = first; p < last; p++) {
-      const void* tile = kernels.unpack(job.linear->kernel_data(), job.linear->panel(p), cols, col, count, scratch);
-      i64 rows = rows_of(job, p);
-      for (i64 t = 0; t < tokens;) {
-        i64 n = std::min<i64>(kernels.max_tokens, tokens - t);
-        float* y = job.y.row(t) + p * kPanelRows;
-        if (rows == kPanelRows) {
-          kernels.tile[n](tile, cols, col, count, job.input, tokens, t, y, job.y.stride);
-        } else {
-          float edge[kMaxTokens * kPanelRows];
-          for (i64 i = 0; i < n; i++) std::copy_n(y + i * job.y.stride, rows, edge + i * kPanelRows);
-          kernels.tile[n](tile, cols, col, count, job.input, tokens, t, edge, kPanelRows);
-          for (i64 i = 0; i < n; i++) std::copy_n(edge + i * kPanelRows, rows, y + i * job.y.stride);
-        }
-        t += n;
-      }
+      const void* tile = job.kernels->unpack(job.linear->kernel_data(), job.linear->panel(p), cols, col, count, scratch);
+      multiply_tile(job, tile, cols, col, count, token, tokens, sums + (p - first) * kPanelRows, stride);
     }
   }
+  const i64 rows = (last - first - 1) * kPanelRows + rows_of(job, last - 1);
+  for (i64 t = 0; t < tokens; t++) std::copy_n(sums + t * stride, rows, job.y.row(token + t) + first * kPanelRows);
+}
+
+void many_tokens(const Job& job, i64 first, i64 last, void* scratch, float* sums) {
+  for (i64 token = 0; token < job.y.rows; token += kTokensAtOnce)
+    for (i64 p = first; p < last; p += kSummedPanels)
+      panels_of_tokens(job, p, std::min(p + kSummedPanels, last), token, std::min(kTokensAtOnce, job.y.rows - token), scratch, sums);
+}
+
+i64 sums_scratch(i64 tokens) {
+  return tokens == 1 ? 0 : kSummedPanels * std::min(tokens, kTokensAtOnce) * kPanelRows * static_cast<i64>(sizeof(float));
 }
 
 i64 tile_scratch(const PackedLinear& linear, const PanelKernels& kernels) {
@@ -113,14 +128,15 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
     scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
   }
 
-  std::byte* scratch = tokens == 1 ? nullptr : context.arena.take<std::byte>(scratch_bytes * context.threads.count());
+  const i64 sums_bytes = sums_scratch(tokens), worker_bytes = scratch_bytes + sums_bytes;
+  std::byte* scratch = tokens == 1 ? nullptr : context.arena.take<std::byte>(worker_bytes * context.threads.count());
   auto work = [&](int worker, i64 first, i64 last) {
     for (i64 i = 0; i < count; i++) {
       const Job& job = jobs[i];
       i64 a = std::max<i64>(first - job.first_panel, 0), b = std::min(last - job.first_panel, job.linear->panels());
       if (a >= b) continue;
       if (tokens == 1) one_token(job, a, b);
-      else many_tokens(job, a, b, scratch + scratch_bytes * worker);
+      else many_tokens(job, a, b, scratch + worker_bytes * worker + sums_bytes, reinterpret_cast<float*>(scratch + worker_bytes * worker));
     }
   };
   int workers = context.threads.count();
@@ -139,7 +155,7 @@ i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
       for (const PanelKernels* kernels : list.all()) tile = std::max(tile, tile_scratch(p, *kernels));
     }
   }
-  return bytes + Arena::bytes_of<std::byte>(tile * kMaxThreads);
+  return bytes + Arena::bytes_of<std::byte>((tile + sums_scratch(tokens)) * kMaxThreads);
 }
 
 void PackedLinear::apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept {

@@ -14,7 +14,7 @@ namespace bitkerf {
 inline constexpr i64 kPanelRows = 32;
 // Columns that a prefill pass unpacks at a time: 32 rows x 1024 bytes of codes = 32 KiB, which leaves a third of a
 // 48 KiB L1 cache for activations and scales. A multiple of every block length.
-inline constexpr i64 kPassCols = 1024;
+inline constexpr i64 kPassCols = 512;
 inline constexpr int kMaxTokens = 8;  // of a tile kernel, over all instruction sets
 
 // Kernels of one form, format and instruction set. They know no threads, edges, errors or models.

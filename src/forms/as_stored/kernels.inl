@@ -85,7 +85,7 @@ template <Codec C>
 template <Codec C>
 void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   const IntRows x = *static_cast<const IntRows*>(input);
-  const std::int8_t* q = x.q + token * cols;
+  const std::int8_t* q = x.q + token * x.cols;
   const float* scale = x.scale + token * x.groups;
   constexpr int kGroups32 = C.block / 32, kPer32 = 32 / C.group;
   const u8* p = reinterpret_cast<const u8*>(panel);
@@ -151,7 +151,7 @@ template <Codec C>
 constexpr PanelKernels kernels_of() {
   PanelKernels kernels{"expand", one<C>, unpack<C>, tile_bytes<C>, {}, Lanes::kTokens};
   // Only 7 and 8 bits need the wide product of machines without VNNI; few instances keep the program small.
-  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7), false>(kernels);
+  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7), false, true>(kernels);
   return kernels;
 }
 

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include <fmt/format.h>
 
 #include "core/error.h"
 #include "forms/bit_planes/planes.h"
+#include "forms/unit_sums.h"
 
 namespace bitkerf {
 
@@ -19,10 +19,6 @@ const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, boo
 namespace {
 
 using u8 = std::uint8_t;
-
-const ScaleType& minimum_type(const NumberFormat& format) {
-  return format.scale->bytes == 1 ? scale_type("f32") : *format.scale;
-}
 
 // Where things are in a panel.
 struct Places {
@@ -35,8 +31,6 @@ struct Places {
   // Kernels go by units of 32 columns, so of groups of 16 there is an even number (the last one zero).
   i64 stored_groups(const NumberFormat& format) const { return format.group == 16 ? 2 * units : groups; }
 };
-
-PlaneScale plane_scale(const ScaleType& type) { return static_cast<PlaneScale>(&type - scale_types().data()); }
 
 class BitPlanes final : public PackedLinear {
  public:
@@ -57,7 +51,7 @@ class BitPlanes final : public PackedLinear {
   KernelList kernels(Isa isa) const override {
     static constexpr decltype(&planes_kernels_portable) kTables[] = {planes_kernels_portable, planes_kernels_avx2,
                                                                      planes_kernels_avx512};  // by Isa
-    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, format_.has_minimum || view_.middle != 0, sums_);
+    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, view_.has_minimum, sums_);
   }
   // Planes that are not read cost no time.
   i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * places_.plane_bytes); }
@@ -143,12 +137,12 @@ class BitPlanes final : public PackedLinear {
     view_.scales_at = places_.scales_at;
     view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
     view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
-    // Weights of a row-wise scale are summed as far as the activations' scale goes; passes of kPassCols divide both.
-    i64 input_group = input().group == kRowGroup ? kPassCols : input().group;
-    view_.span_units = view_.group == 16 ? 1 : std::gcd(format_.group == kWholeRow ? kPassCols : view_.group, input_group) / 32;
-    sums_ = input().bits > 8 ? 2 : input().group == 32 * view_.span_units ? 0 : 1;
-    view_.scale = plane_scale(*format_.scale);
-    view_.minimum = plane_scale(minimum_type(format_));
+    UnitSums sums(format_.group, input());
+    view_.span_units = sums.span_units;
+    view_.late = sums.late();
+    sums_ = sums.kind;
+    view_.scale = scale_kind(*format_.scale);
+    view_.minimum = scale_kind(minimum_type(format_));
     float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
     bool bipolar = grid.step() == 2 && grid.first() == -((1 << grid.bits()) - 1);
     if (bipolar && r < 8) {
@@ -167,6 +161,7 @@ class BitPlanes final : public PackedLinear {
       view_.offset = 0;
       view_.middle = tensor_scale_ * (static_cast<float>(grid.first()) + static_cast<float>(grid.step() * ((1 << dropped) - 1)) / 2);
     }
+    view_.has_minimum = format_.has_minimum || view_.middle != 0;
   }
 
   NumberFormat format_;

@@ -1,159 +1,23 @@
-// Consumer "expand": planes become unsigned bytes in registers, then one int8 dot product.
+// Consumer "expand": planes become unsigned bytes in registers, then one int8 dot product (int_units.inl).
 namespace bitkerf {
 namespace {
 
-[[gnu::always_inline]] inline F load_scale(PlaneScale type, const u8* p) {
-  switch (type) {
-    case PlaneScale::f32: return Lanes::load(reinterpret_cast<const float*>(p));
-    case PlaneScale::f16: return Lanes::from_half(reinterpret_cast<const std::uint16_t*>(p));
-    case PlaneScale::bf16: return Lanes::bits_to_float(Lanes::shl(Lanes::from_u16(reinterpret_cast<const std::uint16_t*>(p)), 16));
-    case PlaneScale::e8m0: {
-      // 2^(e - 127) as a product of two normal powers: exact for e = 0 too.
-      I e = Lanes::from_u8(p);
-      F low = Lanes::bits_to_float(Lanes::shl(Lanes::sub(Lanes::shr(e, 1), -64), 23));
-      F high = Lanes::bits_to_float(Lanes::shl(Lanes::sub(Lanes::shr(Lanes::sub(e, -1), 1), -63), 23));
-      return Lanes::mul(low, high);
-    }
-    case PlaneScale::e4m3: break;
-  }
-  // Sign-free E4M3: as float bits the value is 2^-120 of what it should be, subnormals included.
-  return Lanes::mul(Lanes::bits_to_float(Lanes::shl(Lanes::from_u8(p), 20)), Lanes::all(0x1p120f));
-}
-
-inline constexpr i64 kScaleBytes[] = {4, 2, 2, 1, 1};  // by PlaneScale
-
-// Factor and minimum of 16 rows of a group. Rounded in this order everywhere.
-template <bool kMinimum>
-[[gnu::always_inline]] inline void load_scales(const PlaneView& v, const u8* panel, i64 group, int half, F& d, F& m) {
-  F scale = load_scale(v.scale, panel + v.scales_at + (group * 32 + 16 * half) * kScaleBytes[static_cast<int>(v.scale)]);
-  d = Lanes::mul(scale, Lanes::all(v.factor));
-  m = Lanes::zero();
-  if constexpr (kMinimum) {
-    m = v.minima_at >= 0 ? load_scale(v.minimum, panel + v.minima_at + (group * 32 + 16 * half) * kScaleBytes[static_cast<int>(v.minimum)]) : Lanes::zero();
-    m = Lanes::fma(scale, Lanes::all(v.middle), m);
-  }
-}
-
-template <int kBits, int kShift, int kPart, bool kMinimum, bool kLate, bool kWide>
-void planes_one(const void* self, const std::byte* data, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
-  const auto& v = *static_cast<const PlaneView*>(self);
-  const IntRows x = *static_cast<const IntRows*>(input);
-  const u8* panel = reinterpret_cast<const u8*>(data);
-  const std::int8_t* q = x.q + token * x.cols;
-  const std::int8_t* low = kWide ? x.low + token * x.cols : nullptr;
-  const float* scale = x.scale + token * x.groups;
-  F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
-  i64 group_end = std::min(x.group_units, x.units);
-  for (i64 unit = 0; unit < v.units;) {
-    const i64 units = std::min(v.span_units, v.units - unit);
-    if constexpr (kPart == 32) {
-      F d[2], m[2];
-      I dot[2], high[2];
-      std::int32_t minus = minus_sum_of<32>(x, token, unit, units, 0);
-      for (int half = 0; half < 2; half++) {
-        load_scales<kMinimum>(v, panel, unit * 32 / v.group, half, d[half], m[half]);
-        dot[half] = Lanes::all_int(minus * v.offset);
-        high[half] = Lanes::all_int(0);
-      }
-      for (i64 u = unit; u < unit + units; u++) {
-#pragma GCC unroll Lanes::kUnroll
-        for (int half = 0; half < 2; half++) {
-          B codes[8];
-          Lanes::template expand<kBits, kShift>(panel + u * 128 + 64 * half, v.plane_bytes, codes);
-#pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 8; s++) {
-            dot[half] = Lanes::template dot<8>(dot[half], codes[s], (kWide ? low : q) + 32 * u + 4 * s);
-            if constexpr (kWide) high[half] = Lanes::template dot<8>(high[half], codes[s], q + 32 * u + 4 * s);
-          }
-        }
-      }
-      for (int half = 0; half < 2; half++) {
-        if constexpr (kWide) dot[half] = Lanes::add(dot[half], Lanes::shl(high[half], 8));
-        sum[half] = add_span<kMinimum, kLate>(sum[half], dot[half], d[half], m[half], *scale, minus);
-      }
-    } else {
-      for (int half = 0; half < 2; half++) {
-        B codes[8];
-        Lanes::template expand<kBits, kShift>(panel + unit * 128 + 64 * half, v.plane_bytes, codes);
-        for (int part = 0; part < 2; part++) {
-          F d, m;
-          load_scales<kMinimum>(v, panel, 2 * unit + part, half, d, m);
-          std::int32_t minus = minus_sum_of<16>(x, token, unit, 1, part);
-          I dot = Lanes::all_int(minus * v.offset), high = Lanes::all_int(0);
-#pragma GCC unroll Lanes::kUnroll
-          for (int s = 0; s < 4; s++) {
-            const i64 at = 32 * unit + 16 * part + 4 * s;
-            dot = Lanes::template dot<8>(dot, codes[4 * part + s], (kWide ? low : q) + at);
-            if constexpr (kWide) high = Lanes::template dot<8>(high, codes[4 * part + s], q + at);
-          }
-          if constexpr (kWide) dot = Lanes::add(dot, Lanes::shl(high, 8));
-          sum[half] = add_span<kMinimum, kLate>(sum[half], dot, d, m, *scale, minus);
-        }
-      }
-    }
-    unit += units;
-    if (unit == group_end) {
-      if constexpr (kLate) {
-        for (int half = 0; half < 2; half++) {
-          total[half] = Lanes::fma(sum[half], Lanes::all(*scale), total[half]);
-          sum[half] = Lanes::zero();
-        }
-      }
-      scale++;
-      group_end = std::min(group_end + x.group_units, x.units);
-    }
-  }
-  for (int half = 0; half < 2; half++) Lanes::store(y + 16 * half, kLate ? total[half] : sum[half]);
-}
-
-template <int kPart, bool kMinimum>
-i64 planes_tile_bytes(i64 count) { return tile_codes(count) + count / kPart * 32 * 4 * (kMinimum ? 2 : 1); }
-
-template <int kBits, int kShift, int kPart, bool kMinimum>
-const void* planes_unpack(const void* self, const std::byte* data, i64 cols, i64 first, i64 count, void* scratch) noexcept {
-  const auto& v = *static_cast<const PlaneView*>(self);
-  const u8* panel = reinterpret_cast<const u8*>(data);
-  u8* out = start_tile(scratch, {v.offset, static_cast<std::int32_t>(v.span_units)});
-  float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + tile_codes(count));
-  const i64 spans = tile_spans(count, kPart, v.span_units);
-  float* m = d + spans * 32;
-  for (i64 unit = 0; unit < count / 32; unit++) {
-    for (int half = 0; half < 2; half++) {
-      B codes[8];
-      Lanes::template expand<kBits, kShift>(panel + (first / 32 + unit) * 128 + 64 * half, v.plane_bytes, codes);
-#pragma GCC unroll Lanes::kUnroll
-      for (int s = 0; s < 8; s++) Lanes::store_bytes(out + (unit * 8 + s) * 128 + 64 * half, codes[s]);
-    }
-  }
-  for (i64 span = 0; span < spans; span++) {
-    const i64 col = first + (kPart == 16 ? 16 * span : 32 * v.span_units * span);
-    for (int half = 0; half < 2; half++) {
-      F scale, minimum;
-      load_scales<kMinimum>(v, panel, col / v.group, half, scale, minimum);
-      Lanes::store(d + span * 32 + 16 * half, scale);
-      if constexpr (kMinimum) Lanes::store(m + span * 32 + 16 * half, minimum);
-    }
-  }
-  return scratch;
-}
-
 // kShift 1: bipolar codes, whose levels are even numbers minus an odd offset.
-template <int kBits, int kShift, int kPart, bool kMinimum, bool kLate, bool kWide>
-constexpr PanelKernels planes_kernels() {
-  PanelKernels kernels{"expand", planes_one<kBits, kShift, kPart, kMinimum, kLate, kWide>,
-                       planes_unpack<kBits, kShift, kPart, kMinimum>, planes_tile_bytes<kPart, kMinimum>, {}, 1};
-  set_tiles<kPart, kMinimum, (kBits + kShift > 7 ? 8 : 7), kLate, kWide>(kernels);
-  return kernels;
-}
+template <int kBits, int kShift>
+struct PlaneCodes {
+  using View = PlaneView;
+  [[gnu::always_inline]] static void codes(const PlaneView& v, const u8* panel, i64 unit, int half, B* codes) {
+    Lanes::template expand<kBits, kShift>(panel + unit * 128 + 64 * half, v.plane_bytes, codes);
+  }
+};
 
-// By [bits - 1][shift][group is 16][minimum][sums: per span, late, late of 16-bit activations].
-using PlanesRows = PanelKernels[2][2][2][3];
+// By [bits - 1][shift][group is 16][minimum][UnitSums::kind].
+using PlanesRows = PanelKernels[2][2][2][UnitSums::kKinds];
 
-template <int kBits, int kShift, int kPart, bool kMinimum>
-constexpr void fill_sums(PanelKernels (&out)[3]) {
-  out[0] = planes_kernels<kBits, kShift, kPart, kMinimum, false, false>();
-  out[1] = planes_kernels<kBits, kShift, kPart, kMinimum, true, false>();
-  out[2] = planes_kernels<kBits, kShift, kPart, kMinimum, true, true>();
+template <int kBits, int kShift, int kPart, bool kMinimum, int kSums = 0>
+constexpr void fill_sums(PanelKernels (&out)[UnitSums::kKinds]) {
+  out[kSums] = units_kernels<PlaneCodes<kBits, kShift>, kPart, kMinimum, (kBits + kShift > 7 ? 8 : 7), kSums>("expand");
+  if constexpr (kSums + 1 < UnitSums::kKinds) fill_sums<kBits, kShift, kPart, kMinimum, kSums + 1>(out);
 }
 
 // 8 bits have no shift (they would not fit a byte), bipolar codes no minimum.

@@ -1,9 +1,11 @@
 #include "forms/bit_planes/planes.h"
-#include "forms/packed.h"
+#include "forms/unit_sums.h"
 
 #include "forms/lanes_avx512.h"
 
 #include "forms/int_tile.inl"
+
+#include "forms/int_units.inl"
 
 #include "forms/bit_planes/kernels.inl"
 

@@ -15,13 +15,11 @@
 #pragma once
 
 #include <cstdint>
-#include <type_traits>
 
 #include "core/view.h"
+#include "forms/scale_kind.h"
 
 namespace bitkerf {
-
-enum class PlaneScale { f32, f16, bf16, e8m0, e4m3 };  // by scale_types()'s order
 
 // What the kernels know of a matrix. Level u = value of the planes read, as an unsigned integer, shifted left by `shift`:
 //   weight = scale * tensor_scale * factor * (u - offset) + (scale * tensor_scale * middle | minimum)
@@ -31,7 +29,9 @@ struct PlaneView {
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
   i64 group;              // columns per scale: 16 or a multiple of 32
   i64 span_units;         // units of 32 columns that are summed as integers: 1 when the group is 16
-  PlaneScale scale, minimum;
+  bool has_minimum;       // or a middle
+  bool late;              // forms/unit_sums.h
+  ScaleKind scale, minimum;
   float factor;           // tensor_scale and the weight of the lowest bit read
   float middle;           // tensor_scale times the constant of a level that is no integer; 0: none
   std::int32_t offset;

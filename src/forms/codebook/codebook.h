@@ -33,6 +33,7 @@ struct CodebookView {
   i64 levels_at;             // of each row's own levels; < 0: none
   i64 group;                 // columns per scale
   i64 span_units;            // units of 32 columns that are summed as integers: 1 when the group is 16
+  bool has_minimum, late;    // forms/unit_sums.h
   ScaleKind scale, minimum;
   float factor;              // tensor_scale and the step of the integers
   float middle;              // 0; as bit_planes has it

@@ -44,7 +44,7 @@ const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 
           if (col >= first + count) break;
           if (col == next) {
             i64 group = col / v.group;
-            load_scales<true>(v, panel, group, half, d, m);
+            load_scales(v, panel, group, half, d, m);
             next = (group + 1) * v.group;
           }
           Lanes::store(out + (col - first) * 32 + 16 * half, Lanes::fma(levels.level(k), d, m));

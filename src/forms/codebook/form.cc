@@ -12,6 +12,7 @@
 #include "formats/int8_levels.h"
 #include "forms/codebook/codebook.h"
 #include "forms/codebook/kernels.h"
+#include "forms/unit_sums.h"
 
 namespace bitkerf {
 namespace {
@@ -193,10 +194,11 @@ class Codebook final : public PackedLinear {
     view_.scale = scale_kind(*format_.scale);
     view_.minimum = scale_kind(minimum_type(format_));
     view_.middle = 0;
-    // Weights of a row-wise scale are summed as far as the activations' scale goes; passes of kPassCols divide both.
-    i64 input_group = input().group == kRowGroup ? kPassCols : input().group;
-    view_.span_units = view_.group == 16 ? 1 : std::gcd(format_.group == kWholeRow ? kPassCols : view_.group, input_group) / 32;
-    sums_ = input().bits > 8 ? 2 : input().group == 32 * view_.span_units ? 0 : 1;
+    UnitSums sums(format_.group, input());
+    view_.span_units = sums.span_units;
+    view_.late = sums.late();
+    view_.has_minimum = format_.has_minimum;  // then activations are floats
+    sums_ = sums.kind;
     const Grid& grid = format_.grid;
     std::optional<Int8Levels> levels = format_.row_tables ? std::nullopt : int8_levels(grid);
     bytes_ = format_.row_tables || levels;

@@ -1,7 +1,7 @@
 // The tables of kernels of the codebook form; kernels.inl and float_kernels.inl fill them, once per instruction set.
 #pragma once
 
-#include "forms/packed.h"
+#include "forms/unit_sums.h"
 
 namespace bitkerf {
 
@@ -10,9 +10,9 @@ struct CodebookKind {
   static constexpr int kTable = 0, kRows = 7, kPairs = 10, kPatterns = 13, kCount = 14;
 };
 
-// Integer products, by kind, [scale per 16 columns] [sums: per span, late, late of 16-bit activations] [bytes beyond 127].
+// Integer products, by kind, [scale per 16 columns] [UnitSums::kind] [bytes beyond 127].
 struct CodebookKernels {
-  PanelKernels rows[CodebookKind::kCount][2][3][2];
+  PanelKernels rows[CodebookKind::kCount][2][UnitSums::kKinds][2];
 };
 // Float products: by kind, and by bits - 2 of tables of floats.
 struct CodebookFloatKernels {

@@ -2,22 +2,11 @@
 namespace bitkerf {
 namespace {
 
-template <class Source, int kPart, bool kLate, bool kWide, int kLevelBits>
-constexpr PanelKernels codebook_kernels() {
-  PanelKernels kernels{"table", units_one<Source, kPart, false, kLate, kWide>, units_unpack<Source, kPart, false>,
-                       units_tile_bytes<kPart, false>, {}, 1};
-  set_tiles<kPart, false, kLevelBits, kLate, kWide>(kernels);
-  return kernels;
-}
-
-template <class Source, int kPart>
-constexpr void fill(PanelKernels (&out)[3][2]) {
-  out[0][0] = codebook_kernels<Source, kPart, false, false, 7>();
-  out[0][1] = codebook_kernels<Source, kPart, false, false, 8>();
-  out[1][0] = codebook_kernels<Source, kPart, true, false, 7>();
-  out[1][1] = codebook_kernels<Source, kPart, true, false, 8>();
-  out[2][0] = codebook_kernels<Source, kPart, true, true, 7>();
-  out[2][1] = codebook_kernels<Source, kPart, true, true, 8>();
+template <class Source, int kPart, int kSums = 0>
+constexpr void fill(PanelKernels (&out)[UnitSums::kKinds][2]) {
+  out[kSums][0] = units_kernels<Source, kPart, false, 7, kSums>("table");
+  out[kSums][1] = units_kernels<Source, kPart, false, 8, kSums>("table");
+  if constexpr (kSums + 1 < UnitSums::kKinds) fill<Source, kPart, kSums + 1>(out);
 }
 
 struct AllKernels : CodebookKernels {

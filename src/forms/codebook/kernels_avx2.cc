@@ -1,4 +1,5 @@
 #include "forms/codebook/kernels.h"
+#include "forms/unit_sums.h"
 
 #include "forms/lanes_avx2.h"
 
