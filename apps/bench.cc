@@ -127,7 +127,8 @@ int run_verb_bench(const Options& options) {
   if (options.cost) {
     costs = load_cost_model(cache_folder(), chosen_isa(), engine->threads().count());
     machine = costs->probe();
-    ProbeWatch(chosen_isa(), engine->threads().count()).refresh(machine);
+    ProbeWatch watch(chosen_isa(), engine->threads().count());
+    for (int i = 0; i < 7; i++) watch.refresh(machine);
   }
   auto predicted = [&](const Test& test) {
     if (test.bound_by_memory) return predicted_seconds(*costs, machine, *engine, options, 1) * static_cast<double>(test.tokens.size());

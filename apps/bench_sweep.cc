@@ -29,6 +29,8 @@ constexpr std::string_view kFormats[] = {
     "bipolar1.g128", "bipolar2.g128", "ternary.g128", "int2.g64", "int3.g128", "int4.g32", "int4.g128", "int4.row", "uint4.g32",
     "int5.g64", "int6.g64", "int8.g128", "int8.row", "mxfp4", "nvfp4", "nf4", "e4m3"};
 
+constexpr std::size_t kFormatsOfAShape = 6;
+
 // Encodings of activations besides each form's usual one, for formats of at most so many bits: few bits of both are what
 // some kernels are made for.
 struct Activation {
@@ -61,7 +63,7 @@ std::string read_text(const std::string& path) {
 }
 
 void write_text(const std::string& path, const std::string& text) {
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+  if (auto folder = std::filesystem::path(path).parent_path(); !folder.empty()) std::filesystem::create_directories(folder);
   std::ofstream out(path, std::ios::binary);
   if (!(out << text) || !out.flush()) fail(Fault::run_time, "{}: cannot be written", path);
 }
@@ -99,9 +101,13 @@ struct Sweep {
 
   void time_shape(Shape shape, std::span<const i64> tokens) {
     timed.clear();
-    for (std::string_view name : kFormats) {
+    // Some of the formats for each shape, so that there are more shapes.
+    std::vector<std::string_view> names(std::begin(kFormats), std::end(kFormats));
+    std::shuffle(names.begin(), names.end(), random);
+    names.resize(kFormatsOfAShape);
+    if (!options.format.empty()) names = {options.format};
+    for (std::string_view name : names) {
       NumberFormat format = parse_number_format(name);
-      if (!options.format.empty() && format.name != parse_number_format(options.format).name) continue;
       std::optional<Quantized> weights;
       for (const FormRow& form : forms()) {
         if (!form.pack || !form.holds_format(format)) continue;

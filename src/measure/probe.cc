@@ -4,6 +4,7 @@
 #include <cmath>
 #include <ctime>
 #include <functional>
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -172,15 +173,23 @@ class Bench {
 
 struct ProbeWatch::State : Bench {
   using Bench::Bench;
+  std::map<std::pair<std::string, int>, std::vector<double>> last;  // values of a figure, the oldest first
 };
 
 ProbeWatch::ProbeWatch(Isa isa, int threads) : state_(std::make_unique<State>(isa, threads, true)) {}
 ProbeWatch::~ProbeWatch() = default;
 
 void ProbeWatch::refresh(Probe& probe) {
-  for (const Figure& now : state_->run(0))
+  constexpr std::size_t kLast = 7;
+  for (const Figure& now : state_->run(0)) {
+    std::vector<double>& last = state_->last[{now.name, now.threads}];
+    last.push_back(now.value);
+    if (last.size() > kLast) last.erase(last.begin());
+    std::vector<double> sorted = last;
+    std::sort(sorted.begin(), sorted.end());
     for (Figure& figure : probe.figures)
-      if (figure.name == now.name && figure.threads == now.threads) figure.value = now.value;
+      if (figure.name == now.name && figure.threads == now.threads) figure.value = sorted[sorted.size() / 2];
+  }
 }
 
 double Probe::value(std::string_view name, int thread_count) const {

@@ -44,7 +44,7 @@ class ProbeWatch {
  public:
   ProbeWatch(Isa isa, int threads);
   ~ProbeWatch();
-  void refresh(Probe& probe);  // some 20 ms
+  void refresh(Probe& probe);  // some 20 ms; the figures become the medians of the last seven measurements
 
  private:
   struct State;
