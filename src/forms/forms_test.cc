@@ -9,7 +9,7 @@
 #include <random>
 
 #include "forms/list.h"
-#include "forms/packed.h"
+#include "forms/product_input.h"
 
 namespace bitkerf {
 namespace {
@@ -165,6 +165,25 @@ TEST(Multiply, SharesTheInputAndSplitsWithoutChangingBits) {
       for (std::size_t i = 0; i < linears.size(); i++) products.push_back({linears[i].get(), (*list)[i].view()});
       Context context{list == &a ? one : three, arena, chosen_isa()};
       multiply(products, x.view(), context);
+    }
+    // Rows that are made one by one, for readers with floats among them and without.
+    for (std::size_t first : {0u, 3u}) {
+      std::span<const Linear* const> readers = std::span(pointers).subspan(first);
+      Arena rows_arena(Arena::bytes_of<std::byte>(ProductInput::scratch(readers, tokens, 3)));
+      Context context{three, arena, chosen_isa()};
+      ProductInput input(readers, tokens, context, rows_arena.take<std::byte>(ProductInput::scratch(readers, tokens, 3)));
+      for (i64 t = tokens - 1; t >= 0; t--) {
+        int worker = static_cast<int>(t % 3);
+        std::copy_n(x.view().row(t), cols, input.row(worker, t));
+        input.done(worker, t);
+      }
+      std::vector<Product> products;
+      std::vector<OwnedMatrix<float>> c;
+      for (const Linear* linear : readers) c.emplace_back(tokens, linear->shape().rows);
+      for (std::size_t i = 0; i < c.size(); i++) products.push_back({readers[i], c[i].view()});
+      multiply(products, input, context);
+      for (std::size_t i = 0; i < c.size(); i++)
+        EXPECT_EQ(0, std::memcmp(a[first + i].view().data, c[i].view().data, static_cast<std::size_t>(tokens * c[i].cols()) * 4));
     }
     for (std::size_t i = 0; i < a.size(); i++)
       EXPECT_EQ(0, std::memcmp(a[i].view().data, b[i].view().data, static_cast<std::size_t>(tokens * a[i].cols()) * 4));

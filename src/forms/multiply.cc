@@ -1,9 +1,16 @@
 // Loops, edges, threads and kernel choice of every product: written once, for all forms.
 #include <algorithm>
 
-#include "forms/packed.h"
+#include "forms/product_input.h"
 
 namespace bitkerf {
+
+const PackedLinear& packed(const Linear& linear) {
+  auto* p = dynamic_cast<const PackedLinear*>(&linear);
+  CHECK(p != nullptr);
+  return *p;
+}
+
 namespace {
 
 constexpr i64 kMaxProducts = 8;
@@ -15,12 +22,6 @@ struct Job {
   Matrix<float> y;
   i64 first_panel;  // in the numbering over all jobs
 };
-
-const PackedLinear& packed(const Linear& linear) {
-  auto* p = dynamic_cast<const PackedLinear*>(&linear);
-  CHECK(p != nullptr);
-  return *p;
-}
 
 // Rows of the output that the panel really has; the last panel may be short.
 i64 rows_of(const Job& job, i64 panel) {
@@ -91,39 +92,21 @@ const PanelKernels& choose(const PackedLinear& linear, const Context& context, i
   return linear.choose(context.isa, tokens);
 }
 
-}  // namespace
-
-void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept {
+// input(linear): what the kernels of this matrix read.
+template <class Input>
+void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Context& context, Input&& input) noexcept {
   CHECK_LE(static_cast<i64>(products.size()), kMaxProducts);
   Arena::Scope scope(context.arena);
-  i64 tokens = x.rows;
   if (tokens == 0) return;
 
-  // Encode the input once for each encoding that some product reads.
   Job jobs[kMaxProducts];
   i64 count = 0, panels = 0, scratch_bytes = 0;
   for (const Product& product : products) {
     const PackedLinear& linear = packed(*product.linear);
-    CHECK_EQ(linear.shape().cols, x.cols);
+    CHECK_EQ(linear.shape().cols, cols);
+    CHECK_EQ(product.y.rows, tokens);
     const PanelKernels& kernels = choose(linear, context, tokens);
-    const Encoding& encoding = linear.input();
-    const void* input = nullptr;
-    for (i64 i = 0; i < count; i++)
-      if (&jobs[i].linear->input() == &encoding) input = jobs[i].input;
-    if (!input) {
-      i64 bytes = encoding.bytes(tokens, x.cols);
-      if (bytes == 0) {
-        input = &x;
-      } else {
-        void* memory = context.arena.take<std::byte>(bytes);
-        encoding.prepare(memory, tokens, x.cols);
-        auto encode = [&](i64 first, i64 last) { encoding.encode(context.isa, x, first, last, memory); };
-        if (tokens < 4) encode(0, tokens);  // cheaper than a join
-        else context.threads.split(tokens, encode);
-        input = memory;
-      }
-    }
-    jobs[count++] = {&linear, &kernels, input, product.y, panels};
+    jobs[count++] = {&linear, &kernels, input(linear), product.y, panels};
     panels += linear.panels();
     scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
   }
@@ -142,6 +125,36 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
   int workers = context.threads.count();
   if (workers == 1) return work(0, 0, panels);
   context.threads.each([&](int worker) { work(worker, panels * worker / workers, panels * (worker + 1) / workers); });
+}
+
+}  // namespace
+
+void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept {
+  // Encode the input once for each encoding that some product reads.
+  Arena::Scope scope(context.arena);
+  const Encoding* encodings[kMaxProducts];
+  void* memories[kMaxProducts];
+  i64 known = 0;
+  multiply_inputs(products, x.rows, x.cols, context, [&](const PackedLinear& linear) -> const void* {
+    const Encoding& encoding = linear.input();
+    for (i64 i = 0; i < known; i++)
+      if (encodings[i] == &encoding) return memories[i];
+    i64 bytes = encoding.bytes(x.rows, x.cols);
+    if (bytes == 0) return &x;
+    void* memory = context.arena.take<std::byte>(bytes);
+    encoding.prepare(memory, x.rows, x.cols);
+    auto encode = [&](i64 first, i64 last) { encoding.encode(context.isa, x, first, last, memory); };
+    if (x.rows < 4) encode(0, x.rows);  // cheaper than a join
+    else context.threads.split(x.rows, encode);
+    encodings[known] = &encoding;
+    memories[known++] = memory;
+    return memory;
+  });
+}
+
+void multiply(std::span<const Product> products, const ProductInput& input, Context& context) noexcept {
+  multiply_inputs(products, input.tokens(), input.cols(), context,
+                  [&](const PackedLinear& linear) { return input.of(linear.input()); });
 }
 
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {

@@ -29,6 +29,11 @@ struct Layer {
   Projection down;      // (width, hidden)
   std::unique_ptr<Mixer> attention;
   std::size_t rotary;
+
+  // The matrices that read one input.
+  std::array<const Linear*, 3> after_attention_norm() const { return {q.linear.get(), k.linear.get(), v.linear.get()}; }
+  std::array<const Linear*, 2> after_feed_forward_norm() const { return {gate.linear.get(), up.linear.get()}; }
+  std::array<const Linear*, 1> after_activation() const { return {down.linear.get()}; }
 };
 
 // Row i of a q or k matrix whose heads turn halves, in one whose heads turn neighbours.
@@ -138,6 +143,12 @@ class Decoder final : public Model {
     last_norm_ = loader.norm("output_norm", width);
     if (source.has("output.weight")) head_ = loader.projection("output", spec_.shape.vocabulary, width);
     for (const RotarySpec& rotary : spec_.rotaries) rotaries_.emplace_back(rotary.frequencies, rotary.magnitude);
+    threads_ = threads.count();
+    for (const Layer& layer : layers_) {
+      remember_input(layer.after_attention_norm());
+      remember_input(layer.after_feed_forward_norm());
+      remember_input(layer.after_activation());
+    }
     measure();
   }
 
@@ -154,7 +165,8 @@ class Decoder final : public Model {
     Arena::Scope scope(context.arena);
     i64 n = batch.tokens;
     Matrix<float> x = context.arena.matrix<float>(n, spec_.shape.width);
-    Matrix<float> normed = context.arena.matrix<float>(n, spec_.shape.width);
+    // Of one input of products: each is made when the one before has been read.
+    std::byte* inputs = context.arena.take<std::byte>(input_scratch(n));
     Matrix<float> delta = context.arena.matrix<float>(n, spec_.shape.width);
     std::array<Matrix<float>, kMostRotaries> angles;
     for (std::size_t i = 0; i < rotaries_.size(); i++) {
@@ -165,49 +177,54 @@ class Decoder final : public Model {
     MixerState** states = context.arena.take<MixerState*>(static_cast<i64>(sequences.size()));
 
     look_up(tokens, x, context);
-    rms_norm(x, layers_[0].attention_norm.span(), spec_.epsilon, normed, context);
+    ProductInput input(layers_[0].after_attention_norm(), n, context, inputs);
+    rms_norm(x, layers_[0].attention_norm.span(), spec_.epsilon, input, context);
     for (std::size_t i = 0; i < layers_.size(); i++) {
       const Layer& layer = layers_[i];
       for (std::size_t s = 0; s < sequences.size(); s++) states[s] = sequences[s]->layer(static_cast<i64>(i));
       {
         Arena::Scope attention_scope(context.arena);
         Matrix<float> mixed = context.arena.matrix<float>(n, spec_.heads * spec_.value_dim);
-        mix(layer, normed, angles[layer.rotary], batch, {states, sequences.size()}, mixed, context);
+        mix(layer, input, angles[layer.rotary], batch, {states, sequences.size()}, mixed, context);
         if (i + 1 == layers_.size()) {
           // Nothing after the last attention looks at other tokens: only the wanted rows go on.
           if (wanted.empty()) return;
           keep_rows(mixed, wanted);
           keep_rows(x, wanted);
-          normed.rows = delta.rows = x.rows;
+          delta.rows = x.rows;
         }
         apply(layer.output, mixed, delta, context);
       }
-      add_block(layer.post_attention_norm, layer.feed_forward_norm, x, delta, normed, context);
-      feed_forward(layer, normed, delta, context);
-      bool last = i + 1 == layers_.size();
-      add_block(layer.post_feed_forward_norm, last ? last_norm_ : layers_[i + 1].attention_norm, x, delta,
-                last ? hidden : normed, context);
+      input = ProductInput(layer.after_feed_forward_norm(), x.rows, context, inputs);
+      add_block(layer.post_attention_norm, layer.feed_forward_norm, x, delta, input, context);
+      feed_forward(layer, input, inputs, delta, context);
+      if (i + 1 == layers_.size()) {
+        add_block(layer.post_feed_forward_norm, last_norm_, x, delta, hidden, context);
+      } else {
+        const Layer& next = layers_[i + 1];
+        input = ProductInput(next.after_attention_norm(), n, context, inputs);
+        add_block(layer.post_feed_forward_norm, next.attention_norm, x, delta, input, context);
+      }
     }
   }
 
   i64 scratch(i64 tokens, i64 max_tokens) const override {
     auto floats = [](i64 rows, i64 cols) { return Arena::bytes_of<float>(rows * cols); };
-    i64 width = spec_.shape.width, bytes = 3 * floats(tokens, width) + Arena::bytes_of<MixerState*>(tokens);
+    i64 width = spec_.shape.width, bytes = 2 * floats(tokens, width) + Arena::bytes_of<MixerState*>(tokens) +
+                     Arena::bytes_of<std::byte>(input_scratch(tokens));
     for (const Rotary& rotary : rotaries_) bytes += floats(tokens, rotary.table_cols());
     const Layer& l = layers_[0];
     i64 mixed = floats(tokens, spec_.heads * spec_.value_dim);
     i64 qkv = floats(tokens, l.q.rows()) + floats(tokens, l.k.rows()) + floats(tokens, l.v.rows());
     i64 most = 0;
     for (const Layer& layer : layers_) {
-      const Linear* inputs[] = {layer.q.linear.get(), layer.k.linear.get(), layer.v.linear.get()};
-      const Linear* gates[] = {layer.gate.linear.get(), layer.up.linear.get()};
       const Linear* outputs[] = {layer.output.linear.get()};
-      const Linear* downs[] = {layer.down.linear.get()};
       most = std::max(
-          {most, mixed + qkv + std::max(multiply_scratch(inputs, tokens), layer.attention->scratch(tokens, max_tokens)),
+          {most, mixed + qkv + std::max(multiply_scratch(layer.after_attention_norm(), tokens), layer.attention->scratch(tokens, max_tokens)),
            mixed + multiply_scratch(outputs, tokens),
            2 * floats(tokens, spec_.hidden) +
-               std::max(multiply_scratch(gates, tokens), multiply_scratch(downs, tokens))});
+               std::max(multiply_scratch(layer.after_feed_forward_norm(), tokens),
+                        multiply_scratch(layer.after_activation(), tokens))});
     }
     return bytes + most;
   }
@@ -245,12 +262,26 @@ class Decoder final : public Model {
     if (spec_.embedding_scale != 1) scale(x, spec_.embedding_scale, context);
   }
 
-  void mix(const Layer& layer, Matrix<const float> normed, Matrix<const float> angles, const Batch& batch,
+  i64 input_scratch(i64 tokens) const {
+    i64 bytes = 0;
+    for (const std::vector<const Linear*>& readers : inputs_)
+      bytes = std::max(bytes, ProductInput::scratch(readers, tokens, threads_));
+    return bytes;
+  }
+  // Layers are mostly alike: keeps one set of readers of each size.
+  void remember_input(std::span<const Linear* const> readers) {
+    auto size = [&](std::span<const Linear* const> r, i64 tokens) { return ProductInput::scratch(r, tokens, threads_); };
+    for (const std::vector<const Linear*>& known : inputs_)
+      if (size(known, 1) == size(readers, 1) && size(known, 4096) == size(readers, 4096)) return;
+    inputs_.emplace_back(readers.begin(), readers.end());
+  }
+
+  void mix(const Layer& layer, const ProductInput& normed, Matrix<const float> angles, const Batch& batch,
            std::span<MixerState* const> states, Matrix<float> mixed, Context& context) const noexcept {
     Arena::Scope scope(context.arena);
-    Matrix<float> q = context.arena.matrix<float>(normed.rows, layer.q.rows());
-    Matrix<float> k = context.arena.matrix<float>(normed.rows, layer.k.rows());
-    Matrix<float> v = context.arena.matrix<float>(normed.rows, layer.v.rows());
+    Matrix<float> q = context.arena.matrix<float>(normed.tokens(), layer.q.rows());
+    Matrix<float> k = context.arena.matrix<float>(normed.tokens(), layer.k.rows());
+    Matrix<float> v = context.arena.matrix<float>(normed.tokens(), layer.v.rows());
     Product products[] = {{layer.q.linear.get(), q}, {layer.k.linear.get(), k}, {layer.v.linear.get(), v}};
     multiply(products, normed, context);
     layer.q.add_bias(q, context);
@@ -265,21 +296,27 @@ class Decoder final : public Model {
     layer.attention->mix(q, k, v, batch, states, mixed, context);
   }
 
-  void feed_forward(const Layer& layer, Matrix<const float> normed, Matrix<float> y, Context& context) const noexcept {
+  // memory: of `normed`, which is read before it is used again.
+  void feed_forward(const Layer& layer, const ProductInput& normed, std::byte* memory, Matrix<float> y,
+                    Context& context) const noexcept {
     Arena::Scope scope(context.arena);
-    Matrix<float> gate = context.arena.matrix<float>(normed.rows, spec_.hidden);
-    Matrix<float> up = context.arena.matrix<float>(normed.rows, spec_.hidden);
+    Matrix<float> gate = context.arena.matrix<float>(normed.tokens(), spec_.hidden);
+    Matrix<float> up = context.arena.matrix<float>(normed.tokens(), spec_.hidden);
     Product products[] = {{layer.gate.linear.get(), gate}, {layer.up.linear.get(), up}};
     multiply(products, normed, context);
     layer.gate.add_bias(gate, context);
     layer.up.add_bias(up, context);
-    spec_.activation(gate, up, gate, context);
-    apply(layer.down, gate, y, context);
+    ProductInput gated(layer.after_activation(), gate.rows, context, memory);
+    spec_.activation(gate, up, gated, context);
+    Product product{layer.down.linear.get(), y};
+    multiply({&product, 1}, gated, context);
+    layer.down.add_bias(y, context);
   }
 
   // x += [post_norm](delta); normed = norm(x)
+  template <class Rows>  // a matrix, or the input of products
   void add_block(const Buffer<float>& post_norm, const Buffer<float>& next_norm, Matrix<float> x, Matrix<float> delta,
-                 Matrix<float> normed, Context& context) const noexcept {
+                 const Rows& normed, Context& context) const noexcept {
     if (post_norm.size() > 0) rms_norm(delta, post_norm.span(), spec_.epsilon, delta, context);
     add_rms_norm(x, delta, next_norm.span(), spec_.epsilon, normed, context);
   }
@@ -310,6 +347,8 @@ class Decoder final : public Model {
   Buffer<float> last_norm_;  // (width)
   Projection head_;          // (vocabulary, width); none: the embedding
   std::vector<Rotary> rotaries_;
+  int threads_ = 1;
+  std::vector<std::vector<const Linear*>> inputs_;  // readers of one input, of each size
 };
 
 }  // namespace

@@ -43,7 +43,7 @@ struct DecoderSpec {
   bool interleaved = false;
   float attention_scale = 0, attention_softcap = 0, logit_softcap = 0, embedding_scale = 1;
   // y = activation(gate) * up
-  void (*activation)(Matrix<const float> gate, Matrix<const float> up, Matrix<float> y, Context&) noexcept = silu_gate;
+  void (*activation)(Matrix<const float> gate, Matrix<const float> up, const ProductInput& y, Context&) noexcept = silu_gate;
   bool head_norms = false;  // on each head of q and k
   bool post_norms = false;  // on what a block adds to x
   bool fused_qkv = false, fused_gate_up = false;

@@ -24,6 +24,22 @@ void for_rows(i64 rows, i64 cols, Context& context, Body&& body) {
   else context.threads.split(rows, share);
 }
 
+// body(row, where it goes)
+template <class Body>
+void for_rows_of(const ProductInput& y, i64 rows, i64 cols, Context& context, Body&& body) {
+  CHECK_EQ(y.tokens(), rows);
+  CHECK_EQ(y.cols(), cols);
+  auto share = [&](int worker, i64 first, i64 last) {
+    for (i64 r = first; r < last; r++) {
+      body(r, y.row(worker, r));
+      y.done(worker, r);
+    }
+  };
+  i64 workers = context.threads.count();
+  if (workers == 1 || rows * cols < kWorthAJoin) share(0, 0, rows);
+  else context.threads.each([&](int worker) { share(worker, rows * worker / workers, rows * (worker + 1) / workers); });
+}
+
 void check_same(Matrix<const float> a, Matrix<const float> b) {
   CHECK_EQ(a.rows, b.rows);
   CHECK_EQ(a.cols, b.cols);
@@ -50,6 +66,24 @@ void add_rms_norm(Matrix<float> x, Matrix<const float> delta, std::span<const fl
   const OpKernels& kernels = kernels_of(context.isa);
   for_rows(x.rows, x.cols, context, [&](i64 r) {
     kernels.rms_norm(x.row(r), delta.row(r), gain.data(), eps, x.cols, y.row(r));
+  });
+}
+
+void rms_norm(Matrix<const float> x, std::span<const float> gain, float eps, const ProductInput& y, Context& context) noexcept {
+  check_length(x.cols, gain);
+  const OpKernels& kernels = kernels_of(context.isa);
+  for_rows_of(y, x.rows, x.cols, context, [&](i64 r, float* to) {
+    kernels.rms_norm(const_cast<float*>(x.row(r)), nullptr, gain.data(), eps, x.cols, to);
+  });
+}
+
+void add_rms_norm(Matrix<float> x, Matrix<const float> delta, std::span<const float> gain, float eps, const ProductInput& y,
+                  Context& context) noexcept {
+  check_same(x, delta);
+  check_length(x.cols, gain);
+  const OpKernels& kernels = kernels_of(context.isa);
+  for_rows_of(y, x.rows, x.cols, context, [&](i64 r, float* to) {
+    kernels.rms_norm(x.row(r), delta.row(r), gain.data(), eps, x.cols, to);
   });
 }
 
@@ -97,6 +131,18 @@ void gelu_gate(Matrix<const float> gate, Matrix<const float> up, Matrix<float> y
   check_same(gate, y);
   const OpKernels& kernels = kernels_of(context.isa);
   for_rows(y.rows, y.cols, context, [&](i64 r) { kernels.gelu_gate(gate.row(r), up.row(r), y.cols, y.row(r)); });
+}
+
+void silu_gate(Matrix<const float> gate, Matrix<const float> up, const ProductInput& y, Context& context) noexcept {
+  check_same(gate, up);
+  const OpKernels& kernels = kernels_of(context.isa);
+  for_rows_of(y, gate.rows, gate.cols, context, [&](i64 r, float* to) { kernels.silu_gate(gate.row(r), up.row(r), gate.cols, to); });
+}
+
+void gelu_gate(Matrix<const float> gate, Matrix<const float> up, const ProductInput& y, Context& context) noexcept {
+  check_same(gate, up);
+  const OpKernels& kernels = kernels_of(context.isa);
+  for_rows_of(y, gate.rows, gate.cols, context, [&](i64 r, float* to) { kernels.gelu_gate(gate.row(r), up.row(r), gate.cols, to); });
 }
 
 void softcap(Matrix<float> x, float cap, Context& context) noexcept {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/context.h"
+#include "forms/product_input.h"
 
 namespace bitkerf {
 
@@ -16,6 +17,10 @@ namespace bitkerf {
 void rms_norm(Matrix<const float> x, std::span<const float> gain, float eps, Matrix<float> y, Context& context) noexcept;
 // x += delta, then y = rms_norm(x): a residual and the next norm in one pass. x, delta, y (tokens, width).
 void add_rms_norm(Matrix<float> x, Matrix<const float> delta, std::span<const float> gain, float eps, Matrix<float> y,
+                  Context& context) noexcept;
+// The same; y is what the next products read.
+void rms_norm(Matrix<const float> x, std::span<const float> gain, float eps, const ProductInput& y, Context& context) noexcept;
+void add_rms_norm(Matrix<float> x, Matrix<const float> delta, std::span<const float> gain, float eps, const ProductInput& y,
                   Context& context) noexcept;
 // Every head of every row is normed by itself, in place (q and k norms). x (tokens, heads * gain.size()).
 void rms_norm_heads(Matrix<float> x, std::span<const float> gain, float eps, Context& context) noexcept;
@@ -58,6 +63,9 @@ void rotate(Matrix<const float> table, RotaryPairs pairs, i64 head_dim, Matrix<f
 void silu_gate(Matrix<const float> gate, Matrix<const float> up, Matrix<float> y, Context& context) noexcept;
 // y = gelu(gate) * up with the tanh form of gelu: x / (1 + e^(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3).
 void gelu_gate(Matrix<const float> gate, Matrix<const float> up, Matrix<float> y, Context& context) noexcept;
+// The same; y is what the next products read.
+void silu_gate(Matrix<const float> gate, Matrix<const float> up, const ProductInput& y, Context& context) noexcept;
+void gelu_gate(Matrix<const float> gate, Matrix<const float> up, const ProductInput& y, Context& context) noexcept;
 // x = cap * tanh(x / cap)
 void softcap(Matrix<float> x, float cap, Context& context) noexcept;
 void scale(Matrix<float> x, float factor, Context& context) noexcept;

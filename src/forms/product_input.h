@@ -1,0 +1,49 @@
+// What a set of products reads, encoded row by row by whoever makes the rows (a norm, a gate), while a row is in its
+// cache: no pass and no join of its own, and rows that no product reads as floats are never written as such.
+#pragma once
+
+#include "forms/encoding.h"
+#include "forms/linear.h"
+#include "forms/packed.h"
+
+namespace bitkerf {
+
+class ProductInput {
+ public:
+  // Rows of `tokens` tokens for these readers, which have one number of columns. `memory`: scratch() bytes, 64-byte
+  // aligned, that live as long as this.
+  ProductInput(std::span<const Linear* const> readers, i64 tokens, Context& context, void* memory) noexcept;
+  static i64 scratch(std::span<const Linear* const> readers, i64 tokens, int threads);
+
+  i64 tokens() const { return tokens_; }
+  i64 cols() const { return cols_; }
+  // Where worker `worker` writes row t; valid until it asks for the next.
+  float* row(int worker, i64 t) const noexcept { return floats_.data ? floats_.row(t) : rows_ + worker * row_floats(cols_); }
+  // Row t has been written.
+  void done(int worker, i64 t) const noexcept {
+    Matrix<const float> every_row{row(worker, t), t + 1, cols_, 0};  // stride 0: row t is this one
+    for (int i = 0; i < count_; i++) encodings_[i]->encode(isa_, every_row, t, t + 1, memories_[i]);
+  }
+  // What the kernels of a matrix with this encoding get as input.
+  const void* of(const Encoding& encoding) const noexcept;
+
+ private:
+  static i64 row_floats(i64 cols) { return round_up<i64>(cols, 16) + 16; }
+
+  static constexpr int kMost = 8;
+  const Encoding* encodings_[kMost];
+  void* memories_[kMost];
+  int count_ = 0;
+  i64 tokens_, cols_;
+  Isa isa_;
+  Matrix<const float> read_floats_;
+  Matrix<float> floats_;   // all rows, if a reader takes floats
+  float* rows_ = nullptr;  // else one row for every worker
+};
+
+// Every matrix that models see is packed.
+const PackedLinear& packed(const Linear& linear);
+
+void multiply(std::span<const Product> products, const ProductInput& input, Context& context) noexcept;
+
+}  // namespace bitkerf
