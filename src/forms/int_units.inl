@@ -1,7 +1,7 @@
 // From packed units of 32 columns to the integer product, for any form whose units become unsigned bytes in registers.
 // Included after int_tile.inl. A Source says how:
 //
-//   using View = ...;  units, scales_at, minima_at, group, span_units, has_minimum, late, scale, minimum, factor, middle,
+//   using View = ...;  units, panel_bytes, ahead_bytes (of the next panel, per unit, in lines), scales_at, minima_at, group, span_units, has_minimum, late, scale, minimum, factor, middle,
 //                      offset
 //   static void codes(const View& view, const u8* panel, i64 unit, int half, B* codes);   // eight steps of 16 rows
 namespace bitkerf {
@@ -66,6 +66,10 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
         dot[half] = Lanes::all_int(minus * v.offset);
       }
       for (i64 u = unit; u < unit + units; u++) {
+        // The work per line is too long for the processor to have many loads on their way by itself, and its prefetchers
+        // stop at pages: the same share of the next panel is asked for, which fits L2.
+        const u8* next = panel + v.panel_bytes + u * v.ahead_bytes;
+        for (i64 line = 0; line < v.ahead_bytes; line += 64) __builtin_prefetch(next + line, 0, 2);
 #pragma GCC unroll Lanes::kUnroll
         for (int half = 0; half < 2; half++) {
           B codes[8];

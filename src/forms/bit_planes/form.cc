@@ -134,6 +134,9 @@ class BitPlanes final : public PackedLinear {
     int dropped = grid.bits() - r;
     view_.units = places_.units;
     view_.plane_bytes = places_.plane_bytes;
+    view_.panel_bytes = places_.panel_bytes;
+    i64 unread = (format_.grid.bits() - r) * places_.plane_bytes;
+    view_.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, places_.units), 64);
     view_.scales_at = places_.scales_at;
     view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
     view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;

@@ -26,6 +26,7 @@ namespace bitkerf {
 struct PlaneView {
   i64 units;              // of 32 columns
   i64 plane_bytes;        // of a panel: units * 128
+  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
   i64 group;              // columns per scale: 16 or a multiple of 32
   i64 span_units;         // units of 32 columns that are summed as integers: 1 when the group is 16

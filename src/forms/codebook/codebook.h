@@ -29,6 +29,7 @@ namespace bitkerf {
 // integers, scale * factor * level.
 struct CodebookView {
   i64 units;                 // of 32 columns
+  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
   i64 levels_at;             // of each row's own levels; < 0: none
   i64 group;                 // columns per scale

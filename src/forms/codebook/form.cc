@@ -187,6 +187,8 @@ class Codebook final : public PackedLinear {
 
   void set_view() {
     view_.units = places_.units;
+    view_.panel_bytes = places_.panel_bytes;
+    view_.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes, places_.units), 64);
     view_.scales_at = places_.scales_at;
     view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
     view_.levels_at = places_.levels_at;
