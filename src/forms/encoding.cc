@@ -8,6 +8,7 @@
 
 #include "core/buffer.h"
 #include "core/error.h"
+#include "forms/fixed_point/words.h"
 
 namespace bitkerf {
 namespace {
@@ -79,6 +80,7 @@ std::vector<Encoding> make_table() {
   };
   for (int bits : {8, 16, 7, 6, 5, 4, 3, 2}) add("int", bits, false);
   for (int bits : {1, 2, 3, 4}) add("bipolar", bits, true);
+  for (int bits : {15, 16, 14, 13, 12}) table.push_back({&kWords, fmt::format("fixed{}.row", bits), bits, false, kRowGroup, 2});
   return table;
 }
 
