@@ -8,7 +8,8 @@
 
 #include "core/buffer.h"
 #include "core/error.h"
-#include "forms/fixed_point/words.h"
+#include "core/float16.h"
+#include "forms/brain_rows.h"
 
 namespace bitkerf {
 namespace {
@@ -64,6 +65,31 @@ double int_value(const Encoding&, const void* memory, i64 token, i64 col) {
   return code * double{rows.scale[token * rows.groups + col / 32 / rows.group_units]};
 }
 
+constexpr i64 kBrainHead = 64;
+
+i64 brain_bytes(const Encoding&, i64 tokens, i64 cols) { return kBrainHead + round_up<i64>(tokens * ceil_div<i64>(cols, 2) * 4, 64); }
+
+void prepare_brain(const Encoding&, void* memory, i64, i64 cols) noexcept {
+  auto* pairs = reinterpret_cast<std::uint32_t*>(static_cast<std::byte*>(memory) + kBrainHead);
+  new (memory) BrainRows{pairs, ceil_div<i64>(cols, 2)};
+}
+
+void encode_brain(const Encoding&, Isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept {
+  const BrainRows& rows = *static_cast<const BrainRows*>(memory);
+  for (i64 t = first; t < last; t++) {
+    const float* row = x.row(t);
+    std::uint32_t* out = rows.pairs + t * rows.pairs_per_row;
+    for (i64 i = 0; i < x.cols / 2; i++) out[i] = f32_to_bf16(row[2 * i]) | std::uint32_t{f32_to_bf16(row[2 * i + 1])} << 16;
+    if (x.cols % 2 == 1) out[x.cols / 2] = f32_to_bf16(row[x.cols - 1]);
+  }
+}
+
+double brain_value(const Encoding&, const void* memory, i64 token, i64 col) {
+  const BrainRows& rows = *static_cast<const BrainRows*>(memory);
+  return bf16_to_f32(static_cast<std::uint16_t>(rows.pairs[token * rows.pairs_per_row + col / 2] >> 16 * (col % 2)));
+}
+
+constexpr Encoding::Kind kBrain = {brain_bytes, prepare_brain, encode_brain, brain_value};
 constexpr Encoding::Kind kFloats = {[](const Encoding&, i64, i64) -> i64 { return 0; }, [](const Encoding&, void*, i64, i64) noexcept {},
                                     [](const Encoding&, Isa, Matrix<const float>, i64, i64, void*) noexcept {}, nullptr};
 constexpr Encoding::Kind kInts = {int_bytes, prepare_ints, encode_ints, int_value};
@@ -80,7 +106,7 @@ std::vector<Encoding> make_table() {
   };
   for (int bits : {8, 16, 7, 6, 5, 4, 3, 2}) add("int", bits, false);
   for (int bits : {1, 2, 3, 4}) add("bipolar", bits, true);
-  for (int bits : {15, 16, 14, 13, 12}) table.push_back({&kWords, fmt::format("fixed{}.row", bits), bits, false, kRowGroup, 2});
+  table.push_back({&kBrain, "bf16", 0, false, kRowGroup, 2});
   return table;
 }
 

@@ -1,6 +1,6 @@
 // Activations as kernels read them, made once per input and shared by every product that reads it.
 //
-//   f32                as they are
+//   f32, bf16          as they are; rounded to bf16 (forms/brain_rows.h)
 //   int8.g32 ...       KIND.GROUP: integers with a float32 scale per group of columns of a token (g32, g64, g128, g256)
 //                      or per token (row)
 //

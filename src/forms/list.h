@@ -43,6 +43,8 @@ struct FormRow {
   std::unique_ptr<PackedLinear> (*open)(const PackedMatrix& matrix, int read_bits);
   // The exact inverse of pack.
   Quantized (*unpack)(const PackedLinear& packed);
+  // How far a level that it multiplies is from the format's own, at most, in scales; nullptr: not at all.
+  float (*rounding)(const NumberFormat& format) = nullptr;
 };
 std::span<const FormRow> forms();
 // The encoding of activations that a form is given unless a recipe names one: int8 with the weights' groups, but at

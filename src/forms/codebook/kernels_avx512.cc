@@ -1,5 +1,3 @@
-// GCC 12 takes the undefined inputs of its own intrinsics for mistakes.
-#pragma GCC diagnostic ignored "-Wuninitialized"
 #include "forms/codebook/kernels.h"
 #include "forms/unit_sums.h"
 

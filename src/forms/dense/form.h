@@ -5,6 +5,10 @@
 
 namespace bitkerf {
 std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads);
+bool dense_half_holds(const StoredType& type);
+std::unique_ptr<Linear> make_dense_half(const StoredMatrix& matrix, Threads& threads);
+bool dense_bf16_holds(const StoredType& type);
+std::unique_ptr<Linear> make_dense_bf16(const StoredMatrix& matrix, Threads& threads);
 std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, const Encoding& input, Threads& threads);
 std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads);
 }  // namespace bitkerf

@@ -1,0 +1,17 @@
+#include "forms/int_dot/kernels.h"
+#include "forms/int_dot/layout.h"
+
+#include "forms/lanes_avx512.h"
+
+#include "forms/codebook/tables_avx512.h"
+
+#include "forms/int_tile.inl"
+#include "forms/int_units.inl"
+
+#include "forms/int_dot/pairs.inl"
+
+#include "forms/int_dot/kernels.inl"
+
+namespace bitkerf {
+const IntDotKernels& int_dot_kernels_avx512() { return kIntDotKernels; }
+}  // namespace bitkerf
