@@ -71,7 +71,8 @@ constexpr OptionRow kOptions[] = {
      "Add X to the logit of token ID, as in 15043+1 or 15043-1; 15043-inf forbids it. May be repeated.",
      &Options::logit_bias},
     {"--form", "NAME", "force one form of weights",
-     "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type.",
+     "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type. For studies: "
+     "lmul:m=4, linear=lmul:m=4 or attention=e4m3 name another way to multiply (docs/formats.md).",
      &Options::form},
     {"--bits", "R", "read the top R bits only",
      "Read only the R most significant planes of every matrix that is kept as bit planes; 0: all.", &Options::bits, 0, 8},

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/float16.h"
 #include "forms/brain_rows.h"
+#include "forms/fixed_point/words.h"
 
 namespace bitkerf {
 namespace {
@@ -106,6 +107,7 @@ std::vector<Encoding> make_table() {
   };
   for (int bits : {8, 16, 7, 6, 5, 4, 3, 2}) add("int", bits, false);
   for (int bits : {1, 2, 3, 4}) add("bipolar", bits, true);
+  for (int bits : {15, 16, 14, 13, 12}) table.push_back({&kWords, fmt::format("fixed{}.row", bits), bits, false, kRowGroup, 2});
   table.push_back({&kBrain, "bf16", 0, false, kRowGroup, 2});
   return table;
 }

@@ -9,14 +9,17 @@
 #include "forms/bit_planes/form.h"
 #include "forms/codebook/form.h"
 #include "forms/dense/form.h"
+#include "forms/fixed_point/form.h"
+#include "forms/fixed_point/words.h"
 #include "forms/int_dot/form.h"
+#include "forms/product_study/form.h"
 
 namespace bitkerf {
 namespace {
 
 bool any_type(const StoredType&) { return true; }
 bool any_format(const NumberFormat&) { return true; }
-bool any_integers(const NumberFormat&, const Encoding& input) { return input.bits > 0; }
+bool any_integers(const NumberFormat&, const Encoding& input) { return input.bits > 0 && !is_fixed_point(input); }
 
 // In order of preference: the first that holds a type or format is taken unless one is forced.
 constexpr FormRow kForms[] = {
@@ -28,6 +31,8 @@ constexpr FormRow kForms[] = {
      int_dot_holds, int_dot_takes, pack_int_dot, open_int_dot, unpack_int_dot, int_dot_rounding},
     {"codebook", "codes of any format, decoded by tables to int8, or to floats where the levels are no small integers", nullptr, nullptr,
      codebook_holds, codebook_takes, pack_codebook, open_codebook, unpack_codebook, codebook_level_rounding},
+    {"fixed_point", "16-bit codes with a scale per row, multiplied by such codes with exact sums", nullptr, nullptr, fixed_point_holds,
+     fixed_point_takes, pack_fixed_point, open_fixed_point, unpack_fixed_point},
     {"dense_half", "f16 and bf16 as they are, widened to float32 as they are multiplied", dense_half_holds, make_dense_half,
      nullptr, nullptr, nullptr, nullptr, nullptr},
     {"stored_float", "a file's blocks, expanded to floats a tile at a time", any_type, make_stored_float, nullptr,
@@ -48,6 +53,9 @@ bool takes(const FormRow& form, const NumberFormat& format, const Encoding& inpu
 
 const Encoding& usual_input(const FormRow& form, const NumberFormat& format) {
   if (takes(form, format, float_input())) return float_input();
+  if (!takes(form, format, int8_input()))
+    for (const Encoding& input : encodings())
+      if (takes(form, format, input)) return input;
   i64 group = format.group == kWholeRow || format.group >= 128 ? 128 : format.group >= 64 ? 64 : 32;
   const Encoding& input = encoding(fmt::format("int8.g{}", group));
   CHECK(takes(form, format, input));
@@ -65,7 +73,8 @@ const FormRow& form(std::string_view name) {
 
 std::unique_ptr<Linear> make_linear(const StoredMatrix& matrix, std::string_view forced, Threads& threads) {
   CHECK_EQ(matrix.shape.cols % matrix.type->block, 0);
-  if (!forced.empty()) {
+  if (const ProductMode* mode = studied_products(forced, "linear")) return make_product_study(matrix, *mode, threads);
+  if (!forced.empty() && !studies_products(forced)) {
     const FormRow& row = form(forced);
     // A forced form that cannot hold a type (a small F32 matrix among quantized ones) leaves that one to the table.
     if (row.holds_stored && row.holds_stored(*matrix.type)) return row.make(matrix, threads);

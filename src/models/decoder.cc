@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "mixers/study_attention.h"
 
 namespace bitkerf {
 namespace {
@@ -114,7 +115,8 @@ class Loader {
     AttentionShape attention{.heads = spec_.heads, .kv_heads = spec_.kv_heads, .head_dim = spec_.head_dim,
                              .value_dim = spec_.value_dim, .scale = spec_.attention_scale,
                              .softcap = spec_.attention_softcap, .window = layer_spec.window};
-    l.attention = make_attention(attention, options_.cache, threads_.count());
+    const ProductMode* study = studied_products(options_.form, "attention");
+    l.attention = study ? make_study_attention(attention, *study) : make_attention(attention, options_.cache, threads_.count());
     l.rotary = layer_spec.rotary;
     return l;
   }

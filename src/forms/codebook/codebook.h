@@ -25,9 +25,16 @@
 
 namespace bitkerf {
 
+// Kinds of codes, in the order of kDecoders in sources.inl: tables of 2 to 8 bits, tables of each row of 2 to 4 bits,
+// pairs of 4, 6 or 8 bits, patterns; codes of 2 to 8 bits as they are, for levels that are floats.
+struct CodebookKind {
+  static constexpr int kTable = 0, kRows = 7, kPairs = 10, kPatterns = 13, kPlain = 14;
+};
+
 // What the kernels know of a matrix: weight = scale * factor * (byte - offset) + minimum, or, of levels that are no small
 // integers, scale * factor * level.
 struct CodebookView {
+  int kind;                  // CodebookKind
   i64 units;                 // of 32 columns
   i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
   i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored

@@ -12,11 +12,10 @@ struct ByteLevels {
 };
 
 // Floats of 24 bits, a byte from each table: every small float and more (the grid is rounded to such when it is packed).
-template <int kLevels>
 struct FloatLevels {
   Lanes::B bytes[3];
   FloatLevels(const CodebookView& v, Lanes::B codes) {
-    for (int i = 0; i < 3; i++) bytes[i] = Tables::template look_up<kLevels>(codes, v.table[i]);
+    for (int i = 0; i < 3; i++) bytes[i] = Tables::template look_up<256>(codes, v.table[i]);
   }
   F level(int k) const {
     I bits = Lanes::shl(Lanes::shr(Tables::ints(bytes[0]), 8 * k), 24);
@@ -26,7 +25,7 @@ struct FloatLevels {
 };
 
 // Columns [first, first + count) as [column][32 rows] floats.
-template <class Source, class Levels>
+template <class Levels>
 const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 first, i64 count, void* scratch) noexcept {
   const auto& v = *static_cast<const CodebookView*>(self);
   const u8* panel = reinterpret_cast<const u8*>(data);
@@ -36,7 +35,7 @@ const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 
     i64 next = first;  // column where the scale changes
     for (i64 unit = first / 32; unit * 32 < first + count; unit++) {
       B codes[8];
-      Source::codes(v, panel, unit, half, codes);
+      AnyCodes::codes(v, panel, unit, half, codes);
       for (i64 s = 0; s < 8; s++) {
         Levels levels(v, codes[s]);
         for (int k = 0; k < 4; k++) {
@@ -55,40 +54,26 @@ const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 
   return scratch;
 }
 
-template <class Source, class Levels>
+template <class Levels>
 void float_one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   constexpr i64 kChunk = 64;  // 8 KiB of floats
   alignas(64) float scratch[kChunk * 32];
   for (i64 c = 0; c < cols; c += kChunk) {
     i64 count = std::min(kChunk, cols - c);
-    dense_tile<1>(float_unpack<Source, Levels>(self, panel, cols, c, count, scratch), cols, c, count, input, tokens, token, y, 32);
+    dense_tile<1>(float_unpack<Levels>(self, panel, cols, c, count, scratch), cols, c, count, input, tokens, token, y, 32);
   }
 }
 
 i64 float_tile_bytes(i64 count) { return round_up<i64>(count, 32) * 32 * static_cast<i64>(sizeof(float)); }
 
-template <class Source, class Levels>
+template <class Levels>
 constexpr PanelKernels float_kernels() {
-  PanelKernels kernels{"float", float_one<Source, Levels>, float_unpack<Source, Levels>, float_tile_bytes, {}, 1};
+  PanelKernels kernels{"float", float_one<Levels>, float_unpack<Levels>, float_tile_bytes, {}, 1};
   set_dense_tiles(kernels);
   return kernels;
 }
 
-struct AllKernels : CodebookFloatKernels {
-  template <class... Sources>
-  static constexpr void fill_bytes(PanelKernels* out) { ((*out++ = float_kernels<Sources, ByteLevels>()), ...); }
-  template <int... kBits>
-  static constexpr void fill_floats(PanelKernels* out) {
-    ((*out++ = float_kernels<PlainCodes<kBits>, FloatLevels<PlainCodes<kBits>::kLevels>>()), ...);
-  }
-  constexpr AllKernels() : CodebookFloatKernels{} {
-    fill_bytes<TableCodes<2>, TableCodes<3>, TableCodes<4>, TableCodes<5>, TableCodes<6>, TableCodes<7>, TableCodes<8>, RowCodes<2>, RowCodes<3>,
-               RowCodes<4>, PairCodes<4>, PairCodes<6>, PairCodes<8>, PatternCodes>(bytes);
-    fill_floats<2, 3, 4, 5, 6, 7, 8>(floats);
-  }
-};
-
-constexpr AllKernels kFloatKernels;
+constexpr PanelKernels kFloatKernels[2] = {float_kernels<ByteLevels>(), float_kernels<FloatLevels>()};
 
 }  // namespace
 }  // namespace bitkerf

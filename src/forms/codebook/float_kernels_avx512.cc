@@ -1,3 +1,5 @@
+// GCC 12 takes the undefined inputs of its own intrinsics for mistakes.
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include "forms/codebook/kernels.h"
 
 #include "forms/lanes_avx512.h"
@@ -15,5 +17,5 @@
 #include "forms/codebook/float_kernels.inl"
 
 namespace bitkerf {
-const CodebookFloatKernels& codebook_float_kernels_avx512() { return kFloatKernels; }
+const PanelKernels* codebook_float_kernels_avx512() { return kFloatKernels; }
 }  // namespace bitkerf

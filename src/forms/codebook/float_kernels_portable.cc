@@ -15,5 +15,5 @@
 #include "forms/codebook/float_kernels.inl"
 
 namespace bitkerf {
-const CodebookFloatKernels& codebook_float_kernels_portable() { return kFloatKernels; }
+const PanelKernels* codebook_float_kernels_portable() { return kFloatKernels; }
 }  // namespace bitkerf

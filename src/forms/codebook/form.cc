@@ -4,7 +4,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -76,10 +75,8 @@ class Codebook final : public PackedLinear {
     static constexpr decltype(&codebook_kernels_portable) kIntegers[] = {codebook_kernels_portable, codebook_kernels_avx2, codebook_kernels_avx512};
     static constexpr decltype(&codebook_float_kernels_portable) kFloats[] = {codebook_float_kernels_portable, codebook_float_kernels_avx2,
                                                                              codebook_float_kernels_avx512};  // by Isa
-    auto kind = static_cast<std::size_t>(kind_of(format_));
-    if (input().bits > 0) return kIntegers[static_cast<int>(isa)]().rows[kind][view_.group == 16][sums_][wide_];
-    const CodebookFloatKernels& floats = kFloats[static_cast<int>(isa)]();
-    return bytes_ ? floats.bytes[kind] : floats.floats[kind];
+    if (input().bits > 0) return kIntegers[static_cast<int>(isa)]().rows[view_.group == 16][sums_][wide_];
+    return kFloats[static_cast<int>(isa)]()[!bytes_];
   }
   const void* kernel_data() const override { return &view_; }
   std::string describe() const override { return fmt::format("codebook {}", format_.label()); }
@@ -203,7 +200,8 @@ class Codebook final : public PackedLinear {
     sums_ = sums.kind;
     const Grid& grid = format_.grid;
     std::optional<Int8Levels> levels = format_.row_tables ? std::nullopt : int8_levels(grid);
-    bytes_ = format_.row_tables || levels;
+    bytes_ = format_.row_tables || levels || grid.patterns();
+    view_.kind = bytes_ ? kind_of(format_) : CodebookKind::kPlain + kind_of(format_);
     view_.factor = tensor_scale_ * (levels ? levels->step : 1);
     view_.offset = format_.row_tables ? kRowOffset : levels ? -levels->lowest : 0;
     wide_ = format_.row_tables || (levels && levels->highest - levels->lowest > 127);
@@ -241,7 +239,7 @@ class Codebook final : public PackedLinear {
 bool codebook_holds(const NumberFormat& format) { return kind_of(format) >= 0; }
 
 bool codebook_takes(const NumberFormat& format, const Encoding& input) {
-  return is_integer(format) ? input.bits > 0 : &input == &float_input();
+  return is_integer(format) ? input.bits > 0 && input.bits <= 8 : &input == &float_input();
 }
 
 float codebook_level_rounding(const NumberFormat& format) {

@@ -5,25 +5,17 @@
 
 namespace bitkerf {
 
-// Kinds of codes: tables of 2 to 8 bits, tables of each row of 2 to 4 bits, pairs of 4, 6 or 8 bits, patterns.
-struct CodebookKind {
-  static constexpr int kTable = 0, kRows = 7, kPairs = 10, kPatterns = 13, kCount = 14;
-};
-
-// Integer products, by kind, [scale per 16 columns] [UnitSums::kind] [bytes beyond 127].
+// Integer products of 8-bit activations, [scale per 16 columns] [UnitSums::kind] [bytes beyond 127].
 struct CodebookKernels {
-  PanelKernels rows[CodebookKind::kCount][2][UnitSums::kKinds][2];
-};
-// Float products: by kind, and by bits - 2 of tables of floats.
-struct CodebookFloatKernels {
-  PanelKernels bytes[CodebookKind::kCount], floats[7];
+  static constexpr int kSums = UnitSums::kKinds - 1;  // the last one is that of 16 bits
+  PanelKernels rows[2][kSums][2];
 };
 
 const CodebookKernels& codebook_kernels_portable();
 const CodebookKernels& codebook_kernels_avx2();
 const CodebookKernels& codebook_kernels_avx512();
-const CodebookFloatKernels& codebook_float_kernels_portable();
-const CodebookFloatKernels& codebook_float_kernels_avx2();
-const CodebookFloatKernels& codebook_float_kernels_avx512();
+const PanelKernels* codebook_float_kernels_portable();  // [levels are floats of 24 bits, not bytes]
+const PanelKernels* codebook_float_kernels_avx2();
+const PanelKernels* codebook_float_kernels_avx512();
 
 }  // namespace bitkerf

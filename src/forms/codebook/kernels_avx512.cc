@@ -1,3 +1,5 @@
+// GCC 12 takes the undefined inputs of its own intrinsics for mistakes.
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include "forms/codebook/kernels.h"
 #include "forms/unit_sums.h"
 

@@ -1,4 +1,4 @@
-// How units of codes become bytes: one Source per kind of code, in the order of CodebookKind. Included after lanes_*.h
+// How units of codes become bytes: one decoder per kind of code. Included after lanes_*.h
 // and tables_*.h.
 #include "forms/codebook/codebook.h"
 
@@ -8,17 +8,15 @@ namespace {
 // The codes themselves, of kBits bits.
 template <int kBits>
 struct PlainCodes {
-  using View = CodebookView;
   static constexpr int kLevels = kBits <= 4 ? 16 : kBits <= 6 ? 64 : 1 << kBits;  // entries of a table that is read
-  [[gnu::always_inline]] static void codes(const View&, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
+  [[gnu::always_inline]] static void codes(const CodebookView&, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
     Lanes::template expand<kBits, 0>(panel + (2 * unit + half) * kBits * 64, 64, out);
   }
 };
 
 template <int kBits>
 struct TableCodes {
-  using View = CodebookView;
-  [[gnu::always_inline]] static void codes(const View& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
+  [[gnu::always_inline]] static void codes(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
     PlainCodes<kBits>::codes(v, panel, unit, half, out);
 #pragma GCC unroll 8
     for (int s = 0; s < 8; s++) out[s] = Tables::template look_up<PlainCodes<kBits>::kLevels>(out[s], v.table[0]);
@@ -28,8 +26,7 @@ struct TableCodes {
 // Every row has 16 levels of its own: the 16 tables of a half are one of 256 entries.
 template <int kBits>
 struct RowCodes {
-  using View = CodebookView;
-  [[gnu::always_inline]] static void codes(const View& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
+  [[gnu::always_inline]] static void codes(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
     PlainCodes<kBits>::codes(v, panel, unit, half, out);
     const std::uint8_t* table = panel + v.levels_at + 256 * half;
 #pragma GCC unroll 8
@@ -39,8 +36,7 @@ struct RowCodes {
 
 template <int kBits>
 struct PairCodes {
-  using View = CodebookView;
-  [[gnu::always_inline]] static void codes(const View& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
+  [[gnu::always_inline]] static void codes(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
     Lanes::B pairs[8];
     Lanes::template expand<kBits, 0>(panel + unit * kBits * 64, 64, pairs);
 #pragma GCC unroll 4
@@ -53,9 +49,22 @@ struct PairCodes {
 };
 
 struct PatternCodes {
+  [[gnu::always_inline]] static void codes(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
+    Tables::signed_patterns(panel + (2 * unit + half) * 128, v.patterns, v.offset, out);
+  }
+};
+
+// A call through a pointer for 512 weights costs nothing, and one kernel serves all kinds.
+using Decoder = void (*)(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out);
+constexpr Decoder kDecoders[] = {
+    TableCodes<2>::codes, TableCodes<3>::codes, TableCodes<4>::codes, TableCodes<5>::codes, TableCodes<6>::codes, TableCodes<7>::codes, TableCodes<8>::codes,
+    RowCodes<2>::codes,   RowCodes<3>::codes,   RowCodes<4>::codes,   PairCodes<4>::codes,  PairCodes<6>::codes,  PairCodes<8>::codes,  PatternCodes::codes,
+    PlainCodes<2>::codes, PlainCodes<3>::codes, PlainCodes<4>::codes, PlainCodes<5>::codes, PlainCodes<6>::codes, PlainCodes<7>::codes, PlainCodes<8>::codes};
+
+struct AnyCodes {
   using View = CodebookView;
   [[gnu::always_inline]] static void codes(const View& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
-    Tables::signed_patterns(panel + (2 * unit + half) * 128, v.patterns, v.offset, out);
+    kDecoders[v.kind](v, panel, unit, half, out);
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "formats/int8_levels.h"
+#include "forms/fixed_point/words.h"
 #include "forms/int_dot/kernels.h"
 #include "forms/int_dot/layout.h"
 #include "forms/unit_sums.h"
@@ -222,7 +223,7 @@ bool int_dot_holds(const NumberFormat& format) {
 }
 
 bool int_dot_takes(const NumberFormat& format, const Encoding& input) {
-  return input.bits > 0 && (input.bits <= 8 || Levels(format.grid).kind != Levels::pairs);
+  return input.bits > 0 && !is_fixed_point(input) && (input.bits <= 8 || Levels(format.grid).kind != Levels::pairs);
 }
 
 float int_dot_rounding(const NumberFormat& format) {
