@@ -5,6 +5,7 @@
 
 #include "core/buffer.h"
 #include "forms/encoding.h"
+#include "forms/fixed_point/words.h"
 
 namespace bitkerf {
 namespace {
@@ -42,7 +43,7 @@ bool same(const T* a, const T* b, i64 count) {
 
 TEST(Encoding, SameBitsOnEveryPath) {
   for (const Encoding& encoding : encodings()) {
-    if (encoding.bits == 0) continue;
+    if (encoding.bits == 0 || is_fixed_point(encoding)) continue;  // no IntRows
     for (i64 cols : {1, 16, 31, 32, 33, 64, 100, 256, 511, 512, 513, 576, 800, 1055, 1536}) {
       i64 tokens = 3;
       OwnedMatrix<float> x = rows_of_all_kinds(tokens, cols);
