@@ -142,24 +142,24 @@ const void* units_unpack(const void* self, const std::byte* data, i64 cols, i64 
 }
 
 // One token through tiles of a few columns: for the kinds of activations that deserve no streaming kernel.
-template <auto kUnpack, PanelKernels::Tile kTile>
+template <auto kUnpack, int kPart, bool kMinimum, int kLevelBits, int kSums>
 void one_by_tiles(const void* self, const std::byte* data, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {
   constexpr i64 kCols = 256;  // a multiple of every group of activations
   alignas(64) std::byte tile[kTileHead + kCols * 32 + kCols / 16 * 32 * 4 * 2];
+  const TileKernel kernel = Lanes::tiles({kPart, kMinimum, kLevelBits, kSums}).tile[1];
   const i64 padded = (cols + 31) / 32 * 32;
   for (i64 c = 0; c < padded; c += kCols) {
     const i64 count = std::min(kCols, padded - c);
-    kTile(kUnpack(self, data, padded, c, count, tile), padded, c, count, input, tokens, token, y, 32);
+    kernel(kUnpack(self, data, padded, c, count, tile), padded, c, count, input, tokens, token, y, 32);
   }
 }
 
-// The order of a matrix's float operations (int_tile.inl): what its tiles are made for. By UnitSums, forms/unit_sums.h.
+// kSums: UnitSums::kind.
 template <class Source, int kPart, bool kMinimum, int kLevelBits, int kSums>
-constexpr PanelKernels units_kernels(std::string_view name) {
-  constexpr bool kLate = kSums >= 2, kOneUnit = kSums % 2 == 0 && kSums < 4, kWide = kSums == 4;
+PanelKernels units_kernels(std::string_view name) {
   PanelKernels kernels{name, units_one<Source, kPart>, units_unpack<Source>, units_tile_bytes, {}, 1};
-  set_tiles<kPart, kMinimum, kLevelBits, kLate, kOneUnit, kWide>(kernels);
-  if constexpr (kWide) kernels.one = one_by_tiles<units_unpack<Source>, tile<1, kPart, kMinimum, Lanes::kOneDot ? 8 : kLevelBits, kLate, kPart == 16, kWide>>;
+  set_tiles<kPart, kMinimum, kLevelBits, kSums>(kernels);
+  if constexpr (kSums == 4) kernels.one = one_by_tiles<units_unpack<Source>, kPart, kMinimum, kLevelBits, kSums>;
   return kernels;
 }
 

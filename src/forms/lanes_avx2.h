@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "forms/tile_set.h"
+
 namespace bitkerf {
 namespace {
 
@@ -17,6 +19,8 @@ struct Lanes {
   static __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
   static __m128i load64(const void* p) { return _mm_loadl_epi64(static_cast<const __m128i*>(p)); }
+
+  static const TileSet& tiles(TileKind kind) { return int_tiles_avx2(kind); }
 
   static F load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
   static void store(float* p, F v) { _mm256_storeu_ps(p, v.a), _mm256_storeu_ps(p + 8, v.b); }

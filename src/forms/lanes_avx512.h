@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "forms/tile_set.h"
+
 namespace bitkerf {
 namespace {
 
@@ -13,6 +15,8 @@ struct Lanes {
   static constexpr int kUnroll = 8;  // of loops over steps, tokens and halves
   static constexpr bool kOneDot = true;  // dot() is the same whatever the width of the codes
   static constexpr int kTokens = 6;
+
+  static const TileSet& tiles(TileKind kind) { return int_tiles_avx512(kind); }
 
   static F load(const float* p) { return _mm512_loadu_ps(p); }
   static void store(float* p, F v) { _mm512_storeu_ps(p, v); }

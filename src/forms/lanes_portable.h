@@ -4,6 +4,8 @@
 
 #include "core/float16.h"
 
+#include "forms/tile_set.h"
+
 namespace bitkerf {
 namespace {
 
@@ -21,6 +23,8 @@ struct Lanes {
     for (int i = 0; i < static_cast<int>(sizeof r.v / sizeof r.v[0]); i++) r.v[i] = op(i);
     return r;
   }
+
+  static const TileSet& tiles(TileKind kind) { return int_tiles_portable(kind); }
 
   static F load(const float* p) { return each<F>([&](int i) { return p[i]; }); }
   static void store(float* p, F v) { std::memcpy(p, v.v, sizeof v.v); }

@@ -164,6 +164,7 @@ i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
     const PackedLinear& p = packed(*linear);
     bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.shape().cols));
     for (const IsaRow& isa : isas()) {
+      if (!runs(isa.isa)) continue;
       KernelList list = p.kernels(isa.isa);
       for (const PanelKernels* kernels : list.all()) tile = std::max(tile, tile_scratch(p, *kernels));
     }

@@ -8,6 +8,7 @@
 #include "core/buffer.h"
 #include "forms/encoding.h"
 #include "forms/linear.h"
+#include "forms/tile_set.h"
 
 namespace bitkerf {
 
@@ -15,7 +16,6 @@ inline constexpr i64 kPanelRows = 32;
 // Columns that a prefill pass unpacks at a time: 32 rows x 1024 bytes of codes = 32 KiB, which leaves a third of a
 // 48 KiB L1 cache for activations and scales. A multiple of every block length.
 inline constexpr i64 kPassCols = 512;
-inline constexpr int kMaxTokens = 8;  // of a tile kernel, over all instruction sets
 
 // Kernels of one form, format and instruction set. They know no threads, edges, errors or models.
 // `input` is what the matrix's encoding made of all `tokens` rows of x; `self` is the matrix's kernel_data().
@@ -28,8 +28,7 @@ struct PanelKernels {
   i64 (*tile_bytes)(i64 count);  // of scratch, at most
   // Entry n: for n tokens [token, token + n), y rows of 32 floats; adds to y unless first == 0.
   // The float operations per output are those of `one`, in the same order.
-  using Tile = void (*)(const void* tile, i64 cols, i64 first, i64 count, const void* input, i64 tokens, i64 token,
-                        float* y, i64 y_stride) noexcept;
+  using Tile = TileKernel;
   Tile tile[kMaxTokens + 1];
   int max_tokens;
 };

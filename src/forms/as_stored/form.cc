@@ -10,9 +10,9 @@
 
 namespace bitkerf {
 
-extern const PanelKernels* const kAsStored_portable;
-extern const PanelKernels* const kAsStored_avx2;
-extern const PanelKernels* const kAsStored_avx512;
+const PanelKernels* as_stored_kernels_portable();
+const PanelKernels* as_stored_kernels_avx2();
+const PanelKernels* as_stored_kernels_avx512();
 
 namespace {
 
@@ -65,8 +65,8 @@ class AsStored final : public PackedLinear {
   }
 
   KernelList kernels(Isa isa) const override {
-    static const PanelKernels* const kTables[] = {kAsStored_portable, kAsStored_avx2, kAsStored_avx512};  // by Isa
-    return kTables[static_cast<int>(isa)][stored_.codec];
+    static constexpr decltype(&as_stored_kernels_portable) kTables[] = {as_stored_kernels_portable, as_stored_kernels_avx2, as_stored_kernels_avx512};  // by Isa
+    return kTables[static_cast<int>(isa)]()[stored_.codec];
   }
   std::string describe() const override { return fmt::format("as_stored {}", stored_.stored); }
 

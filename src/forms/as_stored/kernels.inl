@@ -153,17 +153,18 @@ const void* unpack(const void* self, const std::byte* panel, i64 cols, i64 first
 }
 
 template <Codec C>
-constexpr PanelKernels kernels_of() {
-  PanelKernels kernels{"expand", one<C>, unpack<C>, tile_bytes<C>, {}, Lanes::kTokens};
-  // Only 7 and 8 bits need the wide product of machines without VNNI; few instances keep the program small.
-  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7), false, true>(kernels);
+PanelKernels kernels_of() {
+  PanelKernels kernels{"expand", one<C>, unpack<C>, tile_bytes<C>, {}, 1};
+  // Only 7 and 8 bits need the wide product of machines without VNNI.
+  set_tiles<C.group, C.has_minimum(), (C.level_bits() > 7 ? 8 : 7), 0>(kernels);
   return kernels;
 }
 
 template <int... kIndex>
-struct Table {
-  static constexpr PanelKernels rows[] = {kernels_of<kCodecs[kIndex]>()...};
-};
+const PanelKernels* table_of() {
+  static const PanelKernels kRows[] = {kernels_of<kCodecs[kIndex]>()...};
+  return kRows;
+}
 
 }  // namespace
 }  // namespace bitkerf

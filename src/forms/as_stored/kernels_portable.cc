@@ -7,6 +7,5 @@
 #include "forms/as_stored/kernels.inl"
 
 namespace bitkerf {
-extern const PanelKernels* const kAsStored_portable;
-const PanelKernels* const kAsStored_portable = Table<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13>::rows;
+const PanelKernels* as_stored_kernels_portable() { return table_of<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13>(); }
 }  // namespace bitkerf

@@ -15,14 +15,14 @@ struct PlaneCodes {
 using PlanesRows = PanelKernels[2][2][2][UnitSums::kKinds];
 
 template <int kBits, int kShift, int kPart, bool kMinimum, int kSums = 0>
-constexpr void fill_sums(PanelKernels (&out)[UnitSums::kKinds]) {
+void fill_sums(PanelKernels (&out)[UnitSums::kKinds]) {
   out[kSums] = units_kernels<PlaneCodes<kBits, kShift>, kPart, kMinimum, (kBits + kShift > 7 ? 8 : 7), kSums>("expand");
   if constexpr (kSums + 1 < UnitSums::kKinds) fill_sums<kBits, kShift, kPart, kMinimum, kSums + 1>(out);
 }
 
 // 8 bits have no shift (they would not fit a byte), bipolar codes no minimum.
 template <int kBits>
-constexpr void fill(PlanesRows& out) {
+void fill(PlanesRows& out) {
   fill_sums<kBits, 0, 32, false>(out[0][0][0]);
   fill_sums<kBits, 0, 32, true>(out[0][0][1]);
   fill_sums<kBits, 0, 16, false>(out[0][1][0]);
@@ -35,7 +35,7 @@ constexpr void fill(PlanesRows& out) {
 
 struct PlanesTable {
   PlanesRows rows[8];
-  constexpr PlanesTable() : rows{} {
+  PlanesTable() : rows{} {
     fill<1>(rows[0]);
     fill<2>(rows[1]);
     fill<3>(rows[2]);

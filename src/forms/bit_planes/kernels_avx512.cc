@@ -10,10 +10,8 @@
 #include "forms/bit_planes/kernels.inl"
 
 namespace bitkerf {
-namespace {
-constexpr PlanesTable kTable;
-}
 const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum, int sums) {
+  static const PlanesTable kTable;
   return kTable.rows[bits - 1][shift][group16][minimum][sums];
 }
 }  // namespace bitkerf

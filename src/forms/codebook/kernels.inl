@@ -3,20 +3,18 @@ namespace bitkerf {
 namespace {
 
 template <int kPart, int kSums = 0>
-constexpr void fill(PanelKernels (&out)[CodebookKernels::kSums][2]) {
+void fill(PanelKernels (&out)[CodebookKernels::kSums][2]) {
   out[kSums][0] = units_kernels<AnyCodes, kPart, false, 7, kSums>("table");
   out[kSums][1] = units_kernels<AnyCodes, kPart, false, 8, kSums>("table");
   if constexpr (kSums + 1 < CodebookKernels::kSums) fill<kPart, kSums + 1>(out);
 }
 
 struct AllKernels : CodebookKernels {
-  constexpr AllKernels() : CodebookKernels{} {
+  AllKernels() : CodebookKernels{} {
     fill<32>(rows[0]);
     fill<16>(rows[1]);
   }
 };
-
-constexpr AllKernels kCodebookKernels;
 
 }  // namespace
 }  // namespace bitkerf

@@ -14,5 +14,8 @@
 #include "forms/codebook/kernels.inl"
 
 namespace bitkerf {
-const CodebookKernels& codebook_kernels_avx2() { return kCodebookKernels; }
+const CodebookKernels& codebook_kernels_avx2() {
+  static const AllKernels kKernels;
+  return kKernels;
+}
 }  // namespace bitkerf

@@ -16,5 +16,8 @@
 #include "forms/codebook/kernels.inl"
 
 namespace bitkerf {
-const CodebookKernels& codebook_kernels_avx512() { return kCodebookKernels; }
+const CodebookKernels& codebook_kernels_avx512() {
+  static const AllKernels kKernels;
+  return kKernels;
+}
 }  // namespace bitkerf

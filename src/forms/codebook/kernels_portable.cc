@@ -14,5 +14,8 @@
 #include "forms/codebook/kernels.inl"
 
 namespace bitkerf {
-const CodebookKernels& codebook_kernels_portable() { return kCodebookKernels; }
+const CodebookKernels& codebook_kernels_portable() {
+  static const AllKernels kKernels;
+  return kKernels;
+}
 }  // namespace bitkerf

@@ -56,14 +56,14 @@ struct Table {
 };
 
 template <class Source, int kPart, bool kMinimum, int kSums = 0>
-constexpr void fill(PanelKernels (&out)[UnitSums::kKinds][2], const char* name) {
+void fill(PanelKernels (&out)[UnitSums::kKinds][2], const char* name) {
   out[kSums][0] = units_kernels<Source, kPart, kMinimum, 7, kSums>(name);
   out[kSums][1] = units_kernels<Source, kPart, kMinimum, 8, kSums>(name);
   if constexpr (kSums + 1 < UnitSums::kKinds) fill<Source, kPart, kMinimum, kSums + 1>(out, name);
 }
 
 template <int kBits>
-constexpr void fill_width(IntDotKernels& all) {
+void fill_width(IntDotKernels& all) {
   constexpr int at = kBits - 2;
   fill<Codes<kBits>, 32, false>(all.codes[at][0][0], "unpack");
   fill<Codes<kBits>, 32, true>(all.codes[at][0][1], "unpack");
@@ -78,13 +78,16 @@ constexpr void fill_width(IntDotKernels& all) {
 }
 
 template <int... kAt>
-constexpr IntDotKernels all_widths(std::integer_sequence<int, kAt...>) {
+IntDotKernels all_widths(std::integer_sequence<int, kAt...>) {
   IntDotKernels all{};
   (fill_width<kAt + 2>(all), ...);
   return all;
 }
 
-constexpr IntDotKernels kIntDotKernels = all_widths(std::make_integer_sequence<int, 7>());
+inline const IntDotKernels& int_dot_kernels() {
+  static const IntDotKernels kKernels = all_widths(std::make_integer_sequence<int, 7>());
+  return kKernels;
+}
 
 }  // namespace
 }  // namespace bitkerf

@@ -13,5 +13,5 @@
 #include "forms/int_dot/kernels.inl"
 
 namespace bitkerf {
-const IntDotKernels& int_dot_kernels_avx2() { return kIntDotKernels; }
+const IntDotKernels& int_dot_kernels_avx2() { return int_dot_kernels(); }
 }  // namespace bitkerf

@@ -1,0 +1,13 @@
+#include <utility>
+
+#include "forms/packed.h"
+
+#include "forms/lanes_avx2.h"
+
+#include "forms/int_tile.inl"
+
+#include "forms/int_tiles.inl"
+
+namespace bitkerf {
+const TileSet& int_tiles_avx2(TileKind kind) { return kTiles.of(kind); }
+}  // namespace bitkerf
