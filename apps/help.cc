@@ -34,7 +34,7 @@ std::string brief_with_default(const OptionRow& row) {
 
 std::string help_of_all() {
   std::string text =
-      "bitkerf runs language models on CPUs, in every cheap number format.\n\nUsage: bitkerf VERB [MODEL] "
+      "bitkerf runs language models on CPUs, in every cheap number format.\nUsage: bitkerf VERB [MODEL] "
       "[options]\n\n";
   for (const Verb& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.about);
   text +=

@@ -80,6 +80,7 @@ std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<Mode
   engine.threads = static_cast<int>(options.threads);
   engine.context = options.context;
   engine.chunk = options.chunk;
+  engine.flush_subnormals = options.constant_time;
   engine.model.cache = cache_type(options.cache_type);
   engine.model.form = options.form;
   engine.model.read_bits = static_cast<int>(options.bits);

@@ -113,7 +113,7 @@ constexpr OptionRow kOptions[] = {
     {"--again", "", "measure --probe anew", "Measure --probe anew, and keep the new figures.", &Options::again},
     {"--chunks", "N", "windows to score; -1: all", "How many windows of the text to score; -1: all.", &Options::chunks,
      -1, kMany},
-    {"--reference", "MODEL", "compare distributions with it",
+    {"--reference", "MODEL", "compare with this one",
      "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens "
      "agree.",
      &Options::reference},
@@ -135,6 +135,17 @@ constexpr OptionRow kOptions[] = {
     {"--man", "", "the manual page, in roff", "Print the manual page, in roff.", &Options::man},
     {"--completion", "SHELL", "for bash, zsh or fish", "Print the completion script for this shell.",
      &Options::completion},
+    {"what", "WHAT", "kernels or timing", "What to verify: kernels or timing.", &Options::topic},
+    {"--filter", "TEXT", "only names with TEXT", "Only what has this text in its name: FORM FORMAT ENCODING.", &Options::filter},
+    {"--seeds", "N", "rounds of random data", "Rounds, each with other random weights and activations.", &Options::seeds, 1, 100000},
+    {"--calls", "N", "timed calls per pair", "timing: calls per pair of classes.", &Options::calls, 1000, 1e9},
+    {"--runs", "N", "runs of each pair", "timing: how often each pair is measured; all must pass.", &Options::timing_runs, 1, 1000},
+    {"--constant-time", "", "time tells no values",
+     "Compute in time that does not depend on values (docs/timing.md): numbers below 2^-126 are taken for 0. Kernels never "
+     "skip zeros, with or without it.",
+     &Options::constant_time},
+    {"--full", "", "all pairs, larger shapes", "Every pair of number format and encoding, larger shapes, all edges up to 513 tokens.",
+     &Options::full},
     {"verb", "VERB", "the verb to explain", "The verb to explain.", &Options::topic},
     {"-h,--help", "", "this page", "Show the help of the verb.", &Options::help},
 };

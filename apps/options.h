@@ -57,6 +57,12 @@ struct Options {
   bool json = false, plain = false, list = false, check = false;
   bool man = false;
   std::string completion, topic;
+  // Verifying.
+  std::string filter;
+  i64 seeds = 1;
+  bool full = false;
+  i64 calls = 100000, timing_runs = 3;
+  bool constant_time = false;
   bool help = false;
 };
 

@@ -6,7 +6,7 @@ namespace {
 #define SAMPLING                                                                                         \
   "--seed --temp --top-k --top-p --min-p --typical --repeat-penalty --repeat-last-n --presence-penalty " \
   "--frequency-penalty --logit-bias "
-#define COMPUTING "--threads --batch-size --form --bits --cache-type --isa "
+#define COMPUTING "--threads --batch-size --form --bits --cache-type --isa --constant-time "
 
 constexpr Verb kVerbs[] = {
     {"run", "Continue a text",
@@ -31,6 +31,8 @@ constexpr Verb kVerbs[] = {
      run_verb_quantize},
     {"compare-formats", "How well number formats keep a model's matrices", "--model --format --search --threads --json",
      "model.gguf --format mxfp4,nvfp4,int4.g32", run_verb_compare_formats},
+    {"verify", "Check that kernels are right and that their time tells nothing", "what --filter --seeds --full --calls --runs --constant-time --json",
+     "kernels --filter \"bit_planes int4\"", run_verb_verify},
     {"doctor", "Show this machine: processor, chosen paths, measured limits",
      "--threads --isa --probe --again --json", "",
      run_verb_doctor},

@@ -16,6 +16,7 @@ int run_verb_compare_formats(const Options& options);
 int run_verb_bench_kernels(const Options& options);  // bench --kernels
 int run_verb_bench_sweep(const Options& options);    // bench --sweep
 int run_verb_bench_fit(const Options& options);      // bench --fit
+int run_verb_verify(const Options& options);
 int run_verb_doctor(const Options& options);
 int run_verb_help(const Options& options);
 

@@ -15,6 +15,7 @@ MAY_USE = {
     "formats": "core",
     "files": "core formats",
     "forms": "core formats",
+    "verify": "core formats forms",
     "ops": "core formats forms",
     "mixers": "core formats forms ops",
     "ranks": "core formats forms",
@@ -22,7 +23,7 @@ MAY_USE = {
     "engine": "core formats forms ops mixers ranks files models",
     "compress": "core measure formats forms ops mixers ranks files models",
     "serve": "core measure formats forms ops mixers ranks files models engine",
-    "apps": "core measure formats forms ops mixers ranks files models engine compress serve",
+    "apps": "core measure formats forms verify ops mixers ranks files models engine compress serve",
 }
 SOURCE = {".h", ".cc", ".cu", ".cuh", ".inl", ".inc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

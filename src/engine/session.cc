@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <optional>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "core/error.h"
 
 namespace bitkerf {
@@ -11,6 +15,13 @@ namespace {
 // feed_all() computes the logits of this many bytes at a time: few joins for small vocabularies, and still only some
 // tokens of a vocabulary of 262,144.
 constexpr i64 kLogitBytes = 32 << 20;
+
+// To every worker, this thread included.
+void flush_subnormals(Threads& threads) {
+#if defined(__x86_64__)
+  threads.each([](int) { _mm_setcsr(_mm_getcsr() | _MM_FLUSH_ZERO_ON | 0x0040 /* denormals are zero */); });
+#endif
+}
 
 int threads_for(int wanted) {
   if (wanted < 0 || wanted > kMaxThreads) {
@@ -66,6 +77,7 @@ Engine::Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
   ModelOptions model_options = options.model;
   model_options.context = options.context;
   s.model = load_model(*s.file, model_options, s.threads, progress);
+  if (options.flush_subnormals) flush_subnormals(s.threads);
   const ModelShape& shape = s.model->shape();
   if (s.file->metadata().has("tokenizer.ggml.model")) {
     s.tokenizer = make_tokenizer(s.file->metadata());

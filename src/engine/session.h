@@ -15,6 +15,7 @@ struct EngineOptions {
   i64 context = 0;        // tokens a session can hold; 0: what the model was trained for, at most 8192
   i64 chunk = 512;        // tokens per prefill step
   ModelOptions model = {};
+  bool flush_subnormals = false;  // numbers below 2^-126 count as 0 (docs/timing.md)
 };
 
 class Session;

@@ -16,6 +16,20 @@ inline const float* unit_of(const float* row, i64 cols, i64 unit, float* tail) {
   return tail;
 }
 
+// a / b, or 0 where b is at most 2^-111 or NaN: by masks, so that its time does not tell which.
+inline float bounded_inverse(float a, float b) {
+  const std::uint32_t keep = -static_cast<std::uint32_t>(b > 0x1p-111f);
+  const std::uint32_t divisor = (__builtin_bit_cast(std::uint32_t, b) & keep) | (0x3f800000 & ~keep);
+  return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, a / __builtin_bit_cast(float, divisor)) & keep);
+}
+
+// The largest size of n floats and `least`; as integers, so that NaN is larger than all numbers.
+inline float largest_size(const float* x, i64 n, float least) {
+  std::uint32_t most = __builtin_bit_cast(std::uint32_t, least);
+  for (i64 i = 0; i < n; i++) most = std::max(most, __builtin_bit_cast(std::uint32_t, x[i]) & 0x7fffffff);
+  return __builtin_bit_cast(float, most);
+}
+
 inline std::int32_t nearest_even(float v) {
   float shifted = v + 12582912.0f;  // 1.5 * 2^23: the integer is left in the low bits
   std::int32_t bits;
@@ -28,20 +42,20 @@ inline std::int32_t encode16_any(const float* x, float inverse, i64 count, i64 a
   std::int32_t sum = 0, most = (1 << out.bits) - 1;
   for (i64 i = 0; i < 16; i++) {
     std::int32_t code;
-    if (!out.bipolar) code = nearest_even(x[i] * inverse);
+    const float v = __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, x[i] * inverse) & -static_cast<std::uint32_t>(inverse != 0));
+    if (!out.bipolar) code = nearest_even(v);
     else if (i >= count) code = 0;
     else {
       // The odd number of the cell between even numbers that x lies in.
-      float cell = __builtin_floorf(x[i] * inverse * 0.5f);
-      cell = std::min(std::max(cell, -0.5f * static_cast<float>(most + 1)), 0.5f * static_cast<float>(most - 1));
-      code = 2 * static_cast<std::int32_t>(cell) + 1;
+      const auto cell = static_cast<std::int32_t>(__builtin_floorf(v * 0.5f));  // |v| is at most the root of the group's length / kHalfStep
+      code = 2 * std::min(std::max(cell, -(most + 1) / 2), (most - 1) / 2) + 1;
     }
     std::int32_t low = 0;
     if (out.low) {
       low = static_cast<std::int8_t>(code & 255);
       out.low[at + i] = static_cast<std::int8_t>(low);
     }
-    out.q[at + i] = static_cast<std::int8_t>(out.low ? (code - low) / 256 : code);
+    out.q[at + i] = static_cast<std::int8_t>(out.low ? (code - low) >> 8 : code);
     sum += code;
   }
   return sum;
@@ -63,12 +77,13 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
         top = scale = kHalfStep[out.bits] * __builtin_sqrtf(squares / static_cast<float>(n));
       } else {
         i64 whole = std::min(end, cols / 32);
-        if (whole > begin) top = Lanes::top(row + 32 * begin, 32 * (whole - begin));
-        if (whole < end) top = std::max(top, Lanes::top(unit_of(row, cols, whole, tail), 32));
+        if (whole > begin) top = largest_size(row + 32 * begin, 32 * (whole - begin), top);
+        if (whole < end) top = largest_size(unit_of(row, cols, whole, tail), 32, top);
         scale = top / top_code;
       }
-      // Below 2^-111 the inverse could be infinite: such a group is zero to anything that it is added to.
-      float inverse = top > 0x1p-111f ? (out.bipolar ? 1.0f : top_code) / top : 0.0f;
+      // Below 2^-111 the inverse could be infinite: such a group is zero to anything that it is added to. Where x is NaN or
+      // infinite the codes mean nothing, and the scale, which is then NaN or infinite, makes every output so.
+      float inverse = bounded_inverse(out.bipolar ? 1.0f : top_code, top);
       out.scale[t * out.groups + g] = scale;
       for (i64 u = begin; u < end; u++) {
         const float* x = unit_of(row, cols, u, tail);
@@ -77,19 +92,21 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
         for (int half = 0; half < 2; half++) {
           if (out.bipolar || out.low) sum[half] = encode16_any(x + 16 * half, inverse, cols - 32 * u - 16 * half, q_at + 16 * half, out);
           else sum[half] = Lanes::quantize(x + 16 * half, inverse, out.q + q_at + 16 * half);
-          out.minus_sum16[2 * at + half] = -sum[half];
+          out.minus_sum16[2 * at + half] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(sum[half]));
         }
         std::int32_t* before = out.minus_before + at + t;
-        before[1] = before[0] - sum[0] - sum[1];
+        // Sums that mean nothing may wrap.
+        before[1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(before[0]) - static_cast<std::uint32_t>(sum[0]) - static_cast<std::uint32_t>(sum[1]));
         if (out.planes) {
           const std::int8_t* q = out.q + q_at;
           for (int b = 0; b < out.bits; b++) {
             std::uint32_t word = 0;
             for (int i = 0; i < 32; i++) {
-              int code = out.bipolar ? (q[i] + (1 << out.bits) - 1) / 2 : q[i];
-              if (32 * u + i < cols) word |= static_cast<std::uint32_t>(code >> (out.bits - 1 - b) & 1) << i;
+              int code = out.bipolar ? (q[i] + (1 << out.bits) - 1) >> 1 : q[i];
+              word |= static_cast<std::uint32_t>(code >> (out.bits - 1 - b) & 1) << i;
             }
-            out.planes[(t * out.bits + b) * out.units + u] = word;
+            const i64 there = std::min<i64>(cols - 32 * u, 32);
+            out.planes[(t * out.bits + b) * out.units + u] = word & static_cast<std::uint32_t>((std::uint64_t{1} << there) - 1);
           }
         }
       }

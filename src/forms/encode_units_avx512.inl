@@ -4,20 +4,25 @@
 namespace bitkerf {
 namespace {
 
+// Of sizes; as integers, so that NaN is the largest.
+[[gnu::always_inline]] inline __m512 larger_of(__m512 a, __m512 b) {
+  return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+
 // Lane i: the largest lane of r[i].
 [[gnu::always_inline]] inline __m512 largest_of_each(const __m512 (&r)[16]) {
   __m512 a[8], b[4], c[2];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++)  // lanes alternate between two of the 16
-    a[i] = _mm512_max_ps(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]), _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+    a[i] = larger_of(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]), _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
 #pragma GCC unroll 4
   for (int i = 0; i < 4; i++)  // every quarter has four of the 16
-    b[i] = _mm512_max_ps(_mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44), _mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee));
+    b[i] = larger_of(_mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0x44), _mm512_shuffle_ps(a[2 * i], a[2 * i + 1], 0xee));
 #pragma GCC unroll 2
   for (int i = 0; i < 2; i++)
-    c[i] = _mm512_max_ps(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x44), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xee));
+    c[i] = larger_of(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x44), _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xee));
   // Quarters of c[0]: half the maximum of b[0] twice, then of b[1].
-  return _mm512_max_ps(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
+  return larger_of(_mm512_shuffle_f32x4(c[0], c[1], 0x88), _mm512_shuffle_f32x4(c[0], c[1], 0xdd));
 }
 
 // Lane 4 j + i: the sum of quarter i of r[j].
@@ -60,10 +65,10 @@ inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64
       if (count == 16 && left >= 512) {
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
-          most[i] = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 32 * i)), _mm512_abs_ps(_mm512_loadu_ps(x + 32 * i + 16)));
+          most[i] = larger_of(_mm512_abs_ps(_mm512_loadu_ps(x + 32 * i)), _mm512_abs_ps(_mm512_loadu_ps(x + 32 * i + 16)));
       } else {
         for (int i = 0; i < 16; i++)
-          most[i] = i < count ? _mm512_max_ps(_mm512_abs_ps(load(32 * i)), _mm512_abs_ps(load(32 * i + 16))) : _mm512_setzero_ps();
+          most[i] = i < count ? larger_of(_mm512_abs_ps(load(32 * i)), _mm512_abs_ps(load(32 * i + 16))) : _mm512_setzero_ps();
       }
       __m512 top = largest_of_each(most);
       // Below 2^-111 the inverse could be infinite.

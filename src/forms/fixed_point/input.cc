@@ -33,16 +33,20 @@ void encode(const Encoding& encoding, Isa, Matrix<const float> x, i64 first, i64
   for (i64 t = first; t < last; t++) {
     const float* row = x.row(t);
     std::int16_t* q = out.q + t * out.cols;
-    float top = 0;
-    for (i64 c = 0; c < x.cols; c++) top = std::max(top, std::fabs(row[c]));
+    float top = 0, poison = 0;  // NaN where a number is NaN or infinite: then the scale is, and makes every output so
+    for (i64 c = 0; c < x.cols; c++) {
+      top = std::max(top, std::fabs(row[c]));
+      poison += row[c] * 0;
+    }
     int exponent = 0;
     if (std::frexp(top, &exponent) == 0.5f) exponent--;  // ceil(log2 top)
     // Below 2^-100 a row is zero to anything that it is added to.
     float inverse = top > 0x1p-100f ? std::ldexp(1.0f, p - 1 - exponent) : 0;
     out.scale[t] = inverse > 0 ? std::ldexp(1.0f, exponent - (p - 1)) : 0;
+    out.scale[t] += poison;
     std::int32_t most = 0;
     for (i64 c = 0; c < x.cols; c++) {
-      float v = std::min(std::max(row[c] * inverse, -limit), limit);
+      float v = std::min(std::max(-limit, row[c] * inverse), limit);
       auto code = static_cast<std::int32_t>((v + 12582912.0f) - 12582912.0f);  // 1.5 * 2^23: nearest, ties to even
       most = std::max(most, std::abs(code));
       q[c] = static_cast<std::int16_t>(code);
