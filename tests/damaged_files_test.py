@@ -1,6 +1,7 @@
-"""A damaged model file loads, or is refused with one line and exit code 3, fast and without eating memory.
+"""A damaged model file loads, or is refused with one line and exit code 3, without eating memory.
 
-BITKERF_SWEEP=full tries 200 truncations and 500 single-byte corruptions of the header part; otherwise a fifth of it.
+BITKERF_SWEEP=full tries 200 truncations and 500 single-byte corruptions of the header part, otherwise a fifth of it;
+and each may take a second.
 """
 import json
 import os
@@ -12,8 +13,7 @@ import unittest
 import program
 from program import run
 
-FULL = os.environ.get("BITKERF_SWEEP") == "full"
-TRUNCATIONS, CORRUPTIONS = (200, 500) if FULL else (40, 100)
+TRUNCATIONS, CORRUPTIONS = (200, 500) if program.FULL else (40, 100)
 SECONDS = 1.0
 EXTRA_BYTES = 64 << 20
 
@@ -34,14 +34,14 @@ class DamagedFiles(program.TestCase):
 
     def assert_loaded_or_refused(self, what):
         """Returns whether it was loaded."""
-        for attempt in range(3):  # other load on the machine may slow one try down
-            result = run("info", self.copy, "--load", timeout=30)
-            if result.seconds <= SECONDS or program.SANITIZED:
+        for attempt in range(5):  # other load on the machine may slow one try down
+            result = run("info", self.copy, "--load", timeout=60)
+            if result.seconds <= SECONDS or not program.TIMED:
                 break
         with self.subTest(what):
             if result.code != 0:
                 self.assert_refused(result, 3)
-                if not program.SANITIZED:
+                if program.TIMED:
                     self.assertLessEqual(result.seconds, SECONDS, result)
             if not program.SANITIZED:
                 # A model that is loaded may be 1.3 times its file.

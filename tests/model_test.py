@@ -1,6 +1,5 @@
 """The verbs on a real model, SmolLM2-135M-Instruct."""
 import json
-import os
 import subprocess
 import tempfile
 import unittest
@@ -152,7 +151,8 @@ class Model(program.TestCase):
             self.assertGreater(row["tokens_per_second"], 1)
             self.assertGreater(row["gb_per_second"], 0)
             self.assertGreater(row["share_of_limit"], 0)
-            self.assertLess(row["share_of_limit"], 1.5)
+            if program.TIMED:
+                self.assertLess(row["share_of_limit"], 1.5)
         self.assertGreater(report["machine"]["int8_ops_per_second"], 0)
         self.assertRegex(run("bench", self.model, "-p", "8", "-n", "2", "-r", "1", "--plain").out, r"^[\d.]+ [\d.]+\n$")
         self.assert_refused(run("bench", self.model, "-p", "0", "-n", "0"), 2)
@@ -161,16 +161,18 @@ class Model(program.TestCase):
         report = self.report("info", self.model.name, env={"BITKERF_CACHE": str(self.model.parent)})
         self.assertEqual(report["path"], str(self.model))
 
-    @unittest.skipIf(program.SANITIZED, "sanitizers cost time and memory")
-    def test_first_token_and_memory(self):
+    @unittest.skipUnless(program.TIMED, "limits of time are asked of a quiet machine: ./check --all")
+    def test_first_token(self):
         best = 1e9
         for _ in range(20):  # other load on the machine only ever slows a try down
             best = min(best, run("run", self.model, "-p", "Hello", "-n", "1", "--temp", "0").seconds)
             if best <= 0.3:
                 break
-        busy = os.getloadavg()[0] > 1.5 * os.cpu_count()
-        print(f"load to first token {best:.3f} s{' on a busy machine' if busy else ''}")
-        self.assertLessEqual(best, 3 if busy else 0.3)
+        print(f"load to first token {best:.3f} s")
+        self.assertLessEqual(best, 0.3)
+
+    @unittest.skipIf(program.SANITIZED, "sanitizers cost memory")
+    def test_memory(self):
         cache = 64 * 23040  # tokens x bytes per token
         peak = run("run", self.model, "-p", "Hello", "-n", "32", "-c", "64", "--temp", "0").peak_bytes
         print(f"peak memory {peak / self.size:.2f} x file")

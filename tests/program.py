@@ -10,6 +10,8 @@ import unittest
 PROGRAM = os.environ.get("BITKERF_PROGRAM", "build/release/bitkerf")
 SOURCE = pathlib.Path(os.environ.get("BITKERF_SOURCE", pathlib.Path(__file__).parent.parent))
 SANITIZED = os.environ.get("BITKERF_SANITIZED", "")  # timings and sizes mean nothing then
+FULL = os.environ.get("BITKERF_SWEEP") == "full"  # ./check --all: also what takes long, and limits of time
+TIMED = FULL and not SANITIZED
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
