@@ -90,6 +90,7 @@ int run_verb_bench_kernels(const Options& options) {
       auto linear = form.pack(quantized, input, threads);
       KernelList list = linear->kernels(isa);
       for (const PanelKernels* kernels : list.all()) {
+        if (!kernels->takes(options.tokens)) continue;
         Arena arena(linear->scratch(options.tokens));
         Context context{threads, arena, isa, kernels->name};
         linear->apply(x.view(), y.view(), context);

@@ -37,28 +37,50 @@ inline std::int32_t nearest_even(float v) {
   return bits - 0x4b400000;
 }
 
-// Codes of 16 columns from `at` on; returns their sum. `count`: columns that are there.
-inline std::int32_t encode16_any(const float* x, float inverse, i64 count, i64 at, const IntRows& out) {
-  std::int32_t sum = 0, most = (1 << out.bits) - 1;
-  for (i64 i = 0; i < 16; i++) {
-    std::int32_t code;
-    const float v = __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, x[i] * inverse) & -static_cast<std::uint32_t>(inverse != 0));
-    if (!out.bipolar) code = nearest_even(v);
-    else if (i >= count) code = 0;
-    else {
-      // The odd number of the cell between even numbers that x lies in.
-      const auto cell = static_cast<std::int32_t>(__builtin_floorf(v * 0.5f));  // |v| is at most the root of the group's length / kHalfStep
-      code = 2 * std::min(std::max(cell, -(most + 1) / 2), (most - 1) / 2) + 1;
-    }
-    std::int32_t low = 0;
-    if (out.low) {
-      low = static_cast<std::int8_t>(code & 255);
-      out.low[at + i] = static_cast<std::int8_t>(low);
-    }
-    out.q[at + i] = static_cast<std::int8_t>(out.low ? (code - low) >> 8 : code);
+// Codes of 16 bits of 16 columns from `at` on; returns their sum.
+inline std::int32_t encode16_wide(const float* x, float inverse, i64 at, const IntRows& out) {
+  std::int32_t sum = 0;
+  for (i64 i = at; i < at + 16; i++, x++) {
+    // Of a group without an inverse, zeros, whatever x is.
+    const auto keep = -static_cast<std::uint32_t>(inverse != 0);
+    const std::int32_t code = nearest_even(__builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, *x * inverse) & keep));
+    out.low[i] = static_cast<std::int8_t>(code & 255);
+    out.q[i] = static_cast<std::int8_t>((code - out.low[i]) >> 8);
     sum += code;
   }
   return sum;
+}
+
+// The planes of 32 codes, and minus the sums of the codes of either half, which are cheaper to count than to add.
+inline void encode_planes(const std::int8_t* q, i64 there, const IntRows& out, i64 token, i64 unit) {
+  // Twice a bipolar level is the code plus the largest one.
+  const int most = out.bipolar ? (1 << out.bits) - 1 : 0;
+  const std::uint32_t mask = there < 32 ? (1u << there) - 1 : ~0u;
+  std::int32_t sum[2] = {};
+  for (int b = 0; b < out.bits; b++) {
+    const std::uint32_t word = mask & Lanes::bit_of(q, most, out.bits - 1 - b + out.bipolar);
+    out.planes[(token * out.bits + b) * out.units + unit] = word;
+    for (int half = 0; half < 2; half++) {
+      const int ones = __builtin_popcount(word >> (16 * half) & 0xffff);
+      sum[half] = 2 * sum[half] + (b == 0 && !out.bipolar ? -ones : ones);
+    }
+  }
+  for (int half = 0; half < 2; half++) {
+    if (out.bipolar) sum[half] = 2 * sum[half] - most * __builtin_popcount(mask >> (16 * half) & 0xffff);
+    out.minus_sum16[2 * (token * out.units + unit) + half] = -sum[half];
+  }
+}
+
+// Sum of squares of the columns of units [begin, end), in one order on every instruction set: by 16 lanes, then in pairs.
+inline float squares_of(const float* row, i64 cols, i64 begin, i64 end, float* tail) {
+  float lanes[16] = {}, last[16] = {};
+  i64 whole = std::min(end, cols / 32);
+  if (whole > begin) Lanes::squares(row + 32 * begin, 32 * (whole - begin), lanes);
+  if (whole < end) Lanes::squares(unit_of(row, cols, whole, tail), 32, last);
+  for (int i = 0; i < 16; i++) lanes[i] += last[i];
+  for (int n = 8; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) lanes[i] += lanes[i + n];
+  return lanes[0];
 }
 
 inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 last, const IntRows& out) {
@@ -71,10 +93,8 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
       i64 begin = g * out.group_units, end = std::min(begin + out.group_units, out.units);
       float tail[32], top = 0, scale;
       if (out.bipolar) {
-        float squares = 0;  // in one order on every instruction set
-        i64 n = std::min(32 * end, cols) - 32 * begin;
-        for (i64 c = 0; c < n; c++) squares = __builtin_fmaf(row[32 * begin + c], row[32 * begin + c], squares);
-        top = scale = kHalfStep[out.bits] * __builtin_sqrtf(squares / static_cast<float>(n));
+        float mean = squares_of(row, cols, begin, end, tail) / static_cast<float>(std::min(32 * end, cols) - 32 * begin);
+        top = scale = kHalfStep[out.bits] * __builtin_sqrtf(mean);
       } else {
         i64 whole = std::min(end, cols / 32);
         if (whole > begin) top = largest_size(row + 32 * begin, 32 * (whole - begin), top);
@@ -88,28 +108,25 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
       for (i64 u = begin; u < end; u++) {
         const float* x = unit_of(row, cols, u, tail);
         const i64 at = t * out.units + u, q_at = t * out.cols + 32 * u;
-        std::int32_t sum[2];
         for (int half = 0; half < 2; half++) {
-          if (out.bipolar || out.low) sum[half] = encode16_any(x + 16 * half, inverse, cols - 32 * u - 16 * half, q_at + 16 * half, out);
-          else sum[half] = Lanes::quantize(x + 16 * half, inverse, out.q + q_at + 16 * half);
-          out.minus_sum16[2 * at + half] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(sum[half]));
-        }
-        std::int32_t* before = out.minus_before + at + t;
-        // Sums that mean nothing may wrap.
-        before[1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(before[0]) - static_cast<std::uint32_t>(sum[0]) - static_cast<std::uint32_t>(sum[1]));
-        if (out.planes) {
-          const std::int8_t* q = out.q + q_at;
-          for (int b = 0; b < out.bits; b++) {
-            std::uint32_t word = 0;
-            for (int i = 0; i < 32; i++) {
-              int code = out.bipolar ? (q[i] + (1 << out.bits) - 1) >> 1 : q[i];
-              word |= static_cast<std::uint32_t>(code >> (out.bits - 1 - b) & 1) << i;
-            }
-            const i64 there = std::min<i64>(cols - 32 * u, 32);
-            out.planes[(t * out.bits + b) * out.units + u] = word & static_cast<std::uint32_t>((std::uint64_t{1} << there) - 1);
-          }
+          std::int32_t sum;
+          if (out.low) sum = encode16_wide(x + 16 * half, inverse, q_at + 16 * half, out);
+          else if (out.bipolar) sum = Lanes::quantize_odd(x + 16 * half, inverse, (1 << out.bits) - 1, out.q + q_at + 16 * half);
+          else sum = Lanes::quantize(x + 16 * half, inverse, out.q + q_at + 16 * half);
+          if (!out.planes) out.minus_sum16[2 * at + half] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(sum));
         }
       }
+      // Zero is no bipolar code: columns of padding need care.
+      if (out.bipolar)
+        for (i64 c = cols; c < 32 * end; c++) out.q[t * out.cols + c] = 0;
+      // In a loop of its own: what two stores wrote just now, one load would wait for.
+      if (out.planes)
+        for (i64 u = begin; u < end; u++) encode_planes(out.q + t * out.cols + 32 * u, cols - 32 * u, out, t, u);
+      std::int32_t* before = out.minus_before + t * (out.units + 1);
+      const std::int32_t* halves = out.minus_sum16 + 2 * t * out.units;
+      for (i64 u = begin; u < end; u++)  // sums that mean nothing may wrap
+        before[u + 1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(before[u]) + static_cast<std::uint32_t>(halves[2 * u]) +
+                                                  static_cast<std::uint32_t>(halves[2 * u + 1]));
     }
   }
 }

@@ -17,8 +17,6 @@ namespace {
 
 constexpr EncodeInts kEncodeInts[] = {encode_ints_portable, encode_ints_avx2, encode_ints_avx512};  // by Isa
 
-bool has_planes(const Encoding& e) { return e.bits <= 4; }
-
 // Calls take(bytes) for every part, in order: once to add up, once to lay out.
 template <class Take>
 void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take) {
@@ -29,12 +27,14 @@ void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take
   rows.units = ceil_div<i64>(cols, 32);
   rows.group_units = e.group == kRowGroup ? rows.units : e.group / 32;
   rows.groups = ceil_div(rows.units, rows.group_units);
+  // First, so that what most kernels read last ends where the memory does (tests of reads beyond it).
+  rows.tables = e.has_tables() ? reinterpret_cast<std::uint8_t*>(take(rows.units * 256)) : nullptr;
   rows.q = reinterpret_cast<std::int8_t*>(take(tokens * rows.cols));
   rows.low = e.bits > 8 ? reinterpret_cast<std::int8_t*>(take(tokens * rows.cols)) : nullptr;
   rows.scale = reinterpret_cast<float*>(take(tokens * rows.groups * 4));
   rows.minus_before = reinterpret_cast<std::int32_t*>(take(tokens * (rows.units + 1) * 4));
   rows.minus_sum16 = reinterpret_cast<std::int32_t*>(take(tokens * rows.units * 8));
-  rows.planes = has_planes(e) ? reinterpret_cast<std::uint32_t*>(take(tokens * e.bits * rows.units * 4)) : nullptr;
+  rows.planes = e.has_planes() ? reinterpret_cast<std::uint32_t*>(take(tokens * e.bits * rows.units * 4)) : nullptr;
 }
 
 constexpr i64 kHead = (sizeof(IntRows) + 63) / 64 * 64;

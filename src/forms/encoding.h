@@ -35,6 +35,8 @@ struct Encoding {
   i64 group;     // columns per scale, a multiple of 32 that divides kPassCols; kRowGroup: all
   i64 pad;       // columns are padded with zeros to a multiple of this
 
+  bool has_tables() const { return bits > 0 && bits <= 8; }
+  bool has_planes() const { return bits > 0 && bits <= 4; }
   i64 bytes(i64 tokens, i64 cols) const { return kind->bytes(*this, tokens, cols); }
   // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
   void prepare(void* memory, i64 tokens, i64 cols) const noexcept { kind->prepare(*this, memory, tokens, cols); }
@@ -62,6 +64,7 @@ struct IntRows {
   std::int32_t* minus_sum16; // (tokens, 2 units): -sum of 16 columns
   std::uint32_t* planes;     // (tokens, bits, units) up to 4 bits, most significant first, or nullptr: bit i of a word
                              // is column 32 unit + i of the code (two's complement, or (code + 2^bits - 1) / 2)
+  std::uint8_t* tables;      // (units, 256) of one token, for kernels that look sums up and fill it themselves; of 8 bits at most
   i64 cols, units;           // from one token's codes to the next (not all of them columns); units of 32 columns
   i64 groups, group_units;   // per token; of one group (all units when there is one per token)
   int bits;

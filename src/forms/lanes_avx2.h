@@ -38,6 +38,26 @@ struct Lanes {
   static I from_u16(const std::uint16_t* p) {
     return {_mm256_cvtepu16_epi32(load128(p)), _mm256_cvtepu16_epi32(load128(p + 8))};
   }
+  // Sixteen words as bits, and the number of ones in each byte, by two lookups of nibbles: a sum holds 31 words
+  // (31 x 8 < 256), then sum_of_bytes() makes it 32-bit.
+  static constexpr bool kByteCounts = true;
+  static constexpr int kCountTokens = 2;  // 2 tokens x 2 halves x 2 registers = 8, the table and mask, 2 of weights
+  static I words(const std::uint8_t* p) { return {load256(p), load256(p + 32)}; }
+  static I both(I x, I y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+  static I differ(I x, I y) { return {_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)}; }
+  static __m256i ones(__m256i v) {
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i nibble = _mm256_set1_epi8(15);
+    return _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble)),
+                           _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble)));
+  }
+  static I add_ones(I sum, I bits) { return {_mm256_add_epi8(sum.a, ones(bits.a)), _mm256_add_epi8(sum.b, ones(bits.b))}; }
+  static I subtract_ones(I sum, I bits) { return {_mm256_sub_epi8(sum.a, ones(bits.a)), _mm256_sub_epi8(sum.b, ones(bits.b))}; }
+  static __m256i sum_bytes(__m256i v) {
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(v, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+  }
+  static I sum_of_bytes(I v) { return {sum_bytes(v.a), sum_bytes(v.b)}; }
+  static I minus(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
   static I band(I v, int mask) {
     __m256i m = _mm256_set1_epi32(mask);
     return {_mm256_and_si256(v.a, m), _mm256_and_si256(v.b, m)};
@@ -112,6 +132,10 @@ struct Lanes {
     __m256 f = _mm256_set1_ps(factor);
     __m256i a = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), f));
     __m256i b = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8), f));
+    return store_codes(a, b, q);
+  }
+  // Stores 16 codes as bytes; returns their sum.
+  static std::int32_t store_codes(__m256i a, __m256i b, std::int8_t* q) {
     __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q),
                      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
@@ -119,6 +143,33 @@ struct Lanes {
     __m128i h = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
     h = _mm_add_epi32(h, _mm_shuffle_epi32(h, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
+  }
+
+  // The n floats at x (a multiple of 32): lane i sums the squares of x[32 k + i], then of x[32 k + 16 + i].
+  static void squares(const float* x, std::int64_t n, float* sums) {
+    F a = zero(), b = zero();
+    for (std::int64_t i = 0; i < n; i += 32) {
+      F u = load(x + i), v = load(x + i + 16);
+      a = fma(u, u, a);
+      b = fma(v, v, b);
+    }
+    store(sums, {_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b)});
+  }
+  // q[i] = 2 floor(x[i] * factor / 2) + 1, from -most to most (odd), for 16 floats; returns the sum of q.
+  static std::int32_t quantize_odd(const float* x, float factor, int most, std::int8_t* q) {
+    __m256 low = _mm256_set1_ps(-0.5f * static_cast<float>(most + 1)), high = _mm256_set1_ps(0.5f * static_cast<float>(most - 1));
+    __m256i codes[2];
+    for (int h = 0; h < 2; h++) {
+      __m256 cell = _mm256_mul_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * h), _mm256_set1_ps(factor)), _mm256_set1_ps(0.5f));
+      cell = _mm256_min_ps(_mm256_max_ps(_mm256_floor_ps(cell), low), high);
+      codes[h] = _mm256_cvtps_epi32(_mm256_fmadd_ps(cell, _mm256_set1_ps(2.0f), _mm256_set1_ps(1.0f)));
+    }
+    return store_codes(codes[0], codes[1], q);
+  }
+  // Bit `bit` of each of 32 bytes q[i] + add.
+  static std::uint32_t bit_of(const std::int8_t* q, int add, int bit) {
+    __m256i v = _mm256_add_epi8(load256(q), _mm256_set1_epi8(static_cast<char>(add)));
+    return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_sll_epi16(v, _mm_cvtsi32_si128(7 - bit))));
   }
 
   // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant

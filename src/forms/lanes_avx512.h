@@ -40,6 +40,17 @@ struct Lanes {
   static I from_u16(const std::uint16_t* p) {
     return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  // Sixteen words as bits, and the number of ones in each: of AVX-512, 3 instructions for 512 pairs of bits (AND, VPOPCNTD,
+  // VPADDD), two of which run on four pipes.
+  static constexpr bool kByteCounts = false;  // add_ones() is exact for any number of words
+  static constexpr int kCountTokens = 8;      // 16 sums, 2 words of weights, 1 of activations, 2 counts: 21 of 32 registers
+  static I words(const std::uint8_t* p) { return _mm512_loadu_si512(p); }
+  static I both(I a, I b) { return _mm512_and_si512(a, b); }
+  static I differ(I a, I b) { return _mm512_xor_si512(a, b); }
+  static I add_ones(I sum, I bits) { return _mm512_add_epi32(sum, _mm512_popcnt_epi32(bits)); }
+  static I subtract_ones(I sum, I bits) { return _mm512_sub_epi32(sum, _mm512_popcnt_epi32(bits)); }
+  static I sum_of_bytes(I sum) { return sum; }  // of no use here: sums are 32-bit already
+  static I minus(I a, I b) { return _mm512_sub_epi32(a, b); }
   static I band(I a, int mask) { return _mm512_and_si512(a, _mm512_set1_epi32(mask)); }
   static I bor(I a, I b) { return _mm512_or_si512(a, b); }
   static I add(I a, I b) { return _mm512_add_epi32(a, b); }
@@ -83,6 +94,30 @@ struct Lanes {
     __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(load(x), _mm512_set1_ps(factor)));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(v));
     return _mm512_reduce_add_epi32(v);
+  }
+
+  // The n floats at x (a multiple of 32): lane i sums the squares of x[32 k + i], then of x[32 k + 16 + i].
+  static void squares(const float* x, std::int64_t n, float* sums) {
+    __m512 a = _mm512_setzero_ps(), b = _mm512_setzero_ps();
+    for (std::int64_t i = 0; i < n; i += 32) {
+      __m512 u = load(x + i), v = load(x + i + 16);
+      a = _mm512_fmadd_ps(u, u, a);
+      b = _mm512_fmadd_ps(v, v, b);
+    }
+    store(sums, _mm512_add_ps(a, b));
+  }
+  // q[i] = 2 floor(x[i] * factor / 2) + 1, from -most to most (odd), for 16 floats; returns the sum of q.
+  static std::int32_t quantize_odd(const float* x, float factor, int most, std::int8_t* q) {
+    __m512 cell = _mm512_roundscale_ps(_mm512_mul_ps(_mm512_mul_ps(load(x), all(factor)), all(0.5f)), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    cell = _mm512_min_ps(_mm512_max_ps(cell, all(-0.5f * static_cast<float>(most + 1))), all(0.5f * static_cast<float>(most - 1)));
+    __m512i code = _mm512_cvtps_epi32(_mm512_fmadd_ps(cell, all(2.0f), all(1.0f)));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(code));
+    return _mm512_reduce_add_epi32(code);
+  }
+  // Bit `bit` of each of 32 bytes q[i] + add.
+  static std::uint32_t bit_of(const std::int8_t* q, int add, int bit) {
+    __m256i v = _mm256_add_epi8(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)), _mm256_set1_epi8(static_cast<char>(add)));
+    return static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_sll_epi16(v, _mm_cvtsi32_si128(7 - bit))));
   }
 
   // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant

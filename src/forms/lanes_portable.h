@@ -40,6 +40,15 @@ struct Lanes {
   static I from_u8(const std::uint8_t* p) { return each<I>([&](int i) { return p[i]; }); }
   static I from_i8(const std::uint8_t* p) { return each<I>([&](int i) { return static_cast<std::int8_t>(p[i]); }); }
   static I from_u16(const std::uint16_t* p) { return each<I>([&](int i) { return p[i]; }); }
+  static constexpr bool kByteCounts = false;
+  static constexpr int kCountTokens = 1;
+  static I words(const std::uint8_t* p) { I r; std::memcpy(r.v, p, 64); return r; }
+  static I both(I a, I b) { return each<I>([&](int i) { return a.v[i] & b.v[i]; }); }
+  static I differ(I a, I b) { return each<I>([&](int i) { return a.v[i] ^ b.v[i]; }); }
+  static I add_ones(I sum, I bits) { return each<I>([&](int i) { return sum.v[i] + __builtin_popcount(static_cast<unsigned>(bits.v[i])); }); }
+  static I subtract_ones(I sum, I bits) { return each<I>([&](int i) { return sum.v[i] - __builtin_popcount(static_cast<unsigned>(bits.v[i])); }); }
+  static I sum_of_bytes(I sum) { return sum; }  // of no use here: sums are 32-bit already
+  static I minus(I a, I b) { return each<I>([&](int i) { return a.v[i] - b.v[i]; }); }
   static I band(I a, int mask) { return each<I>([&](int i) { return a.v[i] & mask; }); }
   static I bor(I a, I b) { return each<I>([&](int i) { return a.v[i] | b.v[i]; }); }
   static I add(I a, I b) { return each<I>([&](int i) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[i]) + static_cast<std::uint32_t>(b.v[i])); }); }
@@ -86,6 +95,36 @@ struct Lanes {
       sum += q[i];
     }
     return sum;
+  }
+
+  // The n floats at x (a multiple of 32): lane i sums the squares of x[32 k + i], then of x[32 k + 16 + i].
+  static void squares(const float* x, std::int64_t n, float* sums) {
+    F a = zero(), b = zero();
+    for (std::int64_t i = 0; i < n; i += 32) {
+      F u = load(x + i), v = load(x + i + 16);
+      a = fma(u, u, a);
+      b = fma(v, v, b);
+    }
+    for (int i = 0; i < 16; i++) sums[i] = a.v[i] + b.v[i];
+  }
+  // q[i] = 2 floor(x[i] * factor / 2) + 1, from -most to most (odd), for 16 floats; returns the sum of q.
+  static std::int32_t quantize_odd(const float* x, float factor, int most, std::int8_t* q) {
+    std::int32_t sum = 0;
+    float low = -0.5f * static_cast<float>(most + 1), high = 0.5f * static_cast<float>(most - 1);
+    for (int i = 0; i < 16; i++) {
+      float cell = __builtin_floorf(x[i] * factor * 0.5f);
+      cell = cell > low ? cell : low;
+      cell = cell < high ? cell : high;
+      q[i] = static_cast<std::int8_t>(2 * static_cast<std::int32_t>(cell) + 1);
+      sum += q[i];
+    }
+    return sum;
+  }
+  // Bit `bit` of each of 32 bytes q[i] + add.
+  static std::uint32_t bit_of(const std::int8_t* q, int add, int bit) {
+    std::uint32_t word = 0;
+    for (int i = 0; i < 32; i++) word |= static_cast<std::uint32_t>((q[i] + add) >> bit & 1) << i;
+    return word;
   }
 
   // Eight steps of codes (16 rows x 4 columns each) from kBits planes of 64 bytes, `stride` apart, most significant

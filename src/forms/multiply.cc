@@ -80,6 +80,7 @@ i64 sums_scratch(i64 tokens) {
 }
 
 i64 tile_scratch(const PackedLinear& linear, const PanelKernels& kernels) {
+  if (!kernels.unpack) return 0;
   return round_up<i64>(kernels.tile_bytes(std::min(round_up(linear.shape().cols, linear.input().pad), kPassCols)), 64);
 }
 
@@ -87,7 +88,7 @@ const PanelKernels& choose(const PackedLinear& linear, const Context& context, i
   if (!context.kernel.empty()) {
     KernelList list = linear.kernels(context.isa);
     for (const PanelKernels* kernels : list.all())
-      if (kernels->name == context.kernel) return *kernels;
+      if (kernels->name == context.kernel && kernels->takes(tokens)) return *kernels;
   }
   return linear.choose(context.isa, tokens);
 }
@@ -106,7 +107,13 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
     CHECK_EQ(linear.shape().cols, cols);
     CHECK_EQ(product.y.rows, tokens);
     const PanelKernels& kernels = choose(linear, context, tokens);
-    jobs[count++] = {&linear, &kernels, input(linear), product.y, panels};
+    const void* memory = input(linear);
+    if (tokens == 1 && kernels.prepare) {
+      bool prepared = false;
+      for (i64 i = 0; i < count; i++) prepared |= jobs[i].input == memory && jobs[i].kernels->prepare == kernels.prepare;
+      if (!prepared) kernels.prepare(memory, 0);
+    }
+    jobs[count++] = {&linear, &kernels, memory, product.y, panels};
     panels += linear.panels();
     scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
   }

@@ -31,6 +31,11 @@ struct PanelKernels {
   using Tile = TileKernel;
   Tile tile[kMaxTokens + 1];
   int max_tokens;
+  // What `one` reads of a token besides its encoding (tables of sums), written into the input; nullptr: nothing. Called
+  // once for all products of an input.
+  void (*prepare)(const void* input, i64 token) noexcept = nullptr;
+  // unpack is nullptr in kernels for one token only.
+  bool takes(i64 tokens) const { return tokens == 1 || unpack; }
 };
 
 // What multiplies a matrix on an instruction set: all of them give the same bits.

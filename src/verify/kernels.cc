@@ -337,6 +337,10 @@ void check_guards(Checker& k) {
         OwnedMatrix<float> alone(tokens, kPanelRows);
         for (i64 t = 0; t < tokens; t++) {
           GuardedRows y(1, kPanelRows, kPanelRows, edge);
+          if (kernels->prepare) {  // writes the part of the input that is its own
+            if (!k.survives_here([&] { kernels->prepare(input, t); })) wrong("prepare() touches memory beside an operand, {} columns", shape.cols);
+            encoded.assign(memory.data(), memory.data() + memory.bytes());
+          }
           if (!k.survives_here([&] { kernels->one(self, panel.data(), shape.cols, input, tokens, t, y.view().data); }))
             wrong("one() touches memory {} an operand, {} columns", edge == Edge::back ? "behind" : "in front of", shape.cols);
           if (!y.gaps_intact()) wrong("one() writes beside its output");
@@ -344,7 +348,7 @@ void check_guards(Checker& k) {
           for (i64 r = 0; r < shape.rows; r++) k.compare(verdicts[static_cast<std::size_t>(t * shape.rows + r)], alone(t, r), t, r, "one()");
         }
         const i64 cols = round_up(shape.cols, e.pad);
-        for (i64 n = 1; n <= kernels->max_tokens; n++) {
+        for (i64 n = 1; kernels->unpack && n <= kernels->max_tokens; n++) {
           if (!kernels->tile[n]) wrong("there is no tile of {} tokens", n);
           const i64 token = tokens - n;
           GuardedRows y(n, kPanelRows, kPanelRows + 7, edge);

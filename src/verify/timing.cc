@@ -243,6 +243,7 @@ std::vector<TimingCase> verify_timing(const TimingOptions& options, const std::f
         KernelList list = linear->kernels(isa.isa);
         for (const PanelKernels* kernels : list.all())
           for (i64 tokens : {1, 4}) {
+            if (!kernels->takes(tokens)) continue;
             TimingCase c;
             c.kernel = fmt::format("{}/{}/{} {} {}", form.name, kernels->name, isa.name, format, linear->input().name), c.tokens = tokens;
             if (c.kernel.find(options.filter) == std::string::npos) continue;

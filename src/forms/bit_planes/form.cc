@@ -15,6 +15,12 @@ namespace bitkerf {
 const PanelKernels& planes_kernels_portable(int bits, int shift, bool group16, bool minimum, int sums);
 const PanelKernels& planes_kernels_avx2(int bits, int shift, bool group16, bool minimum, int sums);
 const PanelKernels& planes_kernels_avx512(int bits, int shift, bool group16, bool minimum, int sums);
+const PanelKernels& popcount_kernels_portable(bool bipolar);
+const PanelKernels& popcount_kernels_avx2(bool bipolar);
+const PanelKernels& popcount_kernels_avx512(bool bipolar);
+const PanelKernels& lookup_kernels_portable(int bits);
+const PanelKernels& lookup_kernels_avx2(int bits);
+const PanelKernels& lookup_kernels_avx512(int bits);
 
 namespace {
 
@@ -31,6 +37,18 @@ struct Places {
   // Kernels go by units of 32 columns, so of groups of 16 there is an even number (the last one zero).
   i64 stored_groups(const NumberFormat& format) const { return format.group == 16 ? 2 * units : groups; }
 };
+
+// The name of the fastest of three consumers, from bench/crossover.py: W bits of weights, A of activations (planes up to
+// 4). It need not be there (no planes, groups of 16, more than 4 bits to look up): "expand" always is.
+//
+// Many tokens, AVX-512: popcount makes 2050 / (W A) GMAC/s, expand 450, and unpacking costs as much as 24 / 4.6 tokens, of
+// more than 4 planes 45 / 4.6. One token, where expand unpacks in registers: lookup takes a time proportional to W, popcount
+// one that grows with W A.
+std::string_view fastest(Isa isa, int w, int a, i64 tokens) {
+  if (isa == Isa::portable) return "expand";
+  if (tokens == 1) return a <= 2 || (a == 3 && (w == 1 || w > 4)) ? "popcount" : w <= 4 ? "lookup" : "expand";
+  return 10 * w * a * tokens <= 46 * tokens + (w <= 4 ? 240 : 450) ? "popcount" : "expand";
+}
 
 class BitPlanes final : public PackedLinear {
  public:
@@ -51,7 +69,24 @@ class BitPlanes final : public PackedLinear {
   KernelList kernels(Isa isa) const override {
     static constexpr decltype(&planes_kernels_portable) kTables[] = {planes_kernels_portable, planes_kernels_avx2,
                                                                      planes_kernels_avx512};  // by Isa
-    return kTables[static_cast<int>(isa)](bits_, shift_, view_.group == 16, view_.has_minimum, sums_);
+    static constexpr decltype(&popcount_kernels_portable) kPopcount[] = {popcount_kernels_portable, popcount_kernels_avx2,
+                                                                         popcount_kernels_avx512};
+    static constexpr decltype(&lookup_kernels_portable) kLookup[] = {lookup_kernels_portable, lookup_kernels_avx2, lookup_kernels_avx512};
+    int at = static_cast<int>(isa);
+    KernelList list(kTables[at](bits_, shift_, view_.group == 16, view_.has_minimum, sums_));
+    if (view_.group == 16) return list;  // the others take whole words
+    if (input().has_planes()) list.add(kPopcount[at](input().bipolar));
+    if (input().has_tables() && bits_ <= 4) list.add(kLookup[at](bits_));
+    return list;
+  }
+  const PanelKernels& choose(Isa isa, i64 tokens) const override {
+    KernelList list = kernels(isa);
+    auto named = [&](std::string_view name) {
+      for (const PanelKernels* kernels : list.all())
+        if (kernels->name == name && kernels->takes(tokens)) return kernels;
+      return list.rows[0];
+    };
+    return *named(fastest(isa, bits_, input().bits, tokens));
   }
   // Planes that are not read cost no time.
   i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * places_.plane_bytes); }
@@ -147,6 +182,8 @@ class BitPlanes final : public PackedLinear {
     view_.scale = scale_kind(*format_.scale);
     view_.minimum = scale_kind(minimum_type(format_));
     float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
+    view_.bits = r;
+    view_.cols = shape().cols;
     bool bipolar = grid.step() == 2 && grid.first() == -((1 << grid.bits()) - 1);
     if (bipolar && r < 8) {
       shift_ = 1;
@@ -165,6 +202,7 @@ class BitPlanes final : public PackedLinear {
       view_.middle = tensor_scale_ * (static_cast<float>(grid.first()) + static_cast<float>(grid.step() * ((1 << dropped) - 1)) / 2);
     }
     view_.has_minimum = format_.has_minimum || view_.middle != 0;
+    view_.shift = shift_;
   }
 
   NumberFormat format_;

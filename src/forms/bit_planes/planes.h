@@ -36,6 +36,8 @@ struct PlaneView {
   float factor;           // tensor_scale and the weight of the lowest bit read
   float middle;           // tensor_scale times the constant of a level that is no integer; 0: none
   std::int32_t offset;
+  int bits, shift;        // planes that are read
+  i64 cols;               // without padding
 };
 
 }  // namespace bitkerf
