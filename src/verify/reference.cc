@@ -46,9 +46,20 @@ void encode_group(const Encoding& e, const float* x, i64 count, std::int32_t* co
     for (i64 i = 0; i < count; i++) code[i] = finite ? static_cast<std::int32_t>(std::nearbyint(x[i] * inverse)) : 0;
     return;
   }
-  float squares = 0;
-  for (i64 i = 0; i < count; i++) squares = std::fma(x[i], x[i], squares);
-  *scale = kBipolarScale[e.bits] * std::sqrt(squares / static_cast<float>(count));
+  // The sum of squares in the documented order (encode.inl): 32 chains over the whole units of 32 columns, of which 16 and
+  // 16 are added; the columns that are left, each on its own, in the same way; then the 16 sums in pairs.
+  float sums[16];
+  for (i64 lane = 0; lane < 16; lane++) {
+    float chain[2][2] = {};  // of whole units, of the rest
+    for (i64 i = lane; i < count; i += 16) {
+      float& sum = chain[i >= count / 32 * 32][i / 16 % 2];
+      sum = std::fma(x[i], x[i], sum);
+    }
+    sums[lane] = (chain[0][0] + chain[0][1]) + (chain[1][0] + chain[1][1]);
+  }
+  for (int n = 8; n > 0; n /= 2)
+    for (int i = 0; i < n; i++) sums[i] += sums[i + n];
+  *scale = kBipolarScale[e.bits] * std::sqrt(sums[0] / static_cast<float>(count));
   const float inverse = *scale > 0x1p-111f ? 1 / *scale : 0;
   const int most = (1 << e.bits) - 1;
   for (i64 i = 0; i < count; i++) {
