@@ -109,10 +109,14 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
         const float* x = unit_of(row, cols, u, tail);
         const i64 at = t * out.units + u, q_at = t * out.cols + 32 * u;
         for (int half = 0; half < 2; half++) {
-          std::int32_t sum;
-          if (out.low) sum = encode16_wide(x + 16 * half, inverse, q_at + 16 * half, out);
-          else if (out.bipolar) sum = Lanes::quantize_odd(x + 16 * half, inverse, (1 << out.bits) - 1, out.q + q_at + 16 * half);
-          else sum = Lanes::quantize(x + 16 * half, inverse, out.q + q_at + 16 * half);
+          const float* from = x + 16 * half;
+          std::int8_t* to = out.q + q_at + 16 * half;
+          std::int32_t sum = 0;
+          // With planes the sums are counted below; not asked for, they cost nothing here.
+          if (out.low) sum = encode16_wide(from, inverse, q_at + 16 * half, out);
+          else if (out.bipolar) Lanes::quantize_odd(from, inverse, (1 << out.bits) - 1, to);
+          else if (out.planes) Lanes::quantize(from, inverse, to);
+          else sum = Lanes::quantize(from, inverse, to);
           if (!out.planes) out.minus_sum16[2 * at + half] = static_cast<std::int32_t>(0u - static_cast<std::uint32_t>(sum));
         }
       }
