@@ -3,130 +3,21 @@
 #include <algorithm>
 #include <array>
 
-#include "core/error.h"
 #include "mixers/study_attention.h"
+#include "models/decoder_weights.h"
 
 namespace bitkerf {
 namespace {
 
-struct Projection {
-  std::unique_ptr<Linear> linear;
-  Buffer<float> bias;  // (linear rows) or empty
-
-  i64 rows() const { return linear->shape().rows; }
-  void add_bias(Matrix<float> y, Context& context) const noexcept {
-    if (bias.size() > 0) bitkerf::add_bias(y, bias.span(), context);
-  }
-};
-
-struct Layer {
-  Buffer<float> attention_norm, feed_forward_norm;            // (width)
-  Buffer<float> post_attention_norm, post_feed_forward_norm;  // (width) or empty
-  Buffer<float> q_norm, k_norm;                               // (head_dim) or empty
-  Projection q;       // (heads * head_dim, width)
-  Projection k, v;    // (kv_heads * head_dim, width), (kv_heads * value_dim, width)
-  Projection output;  // (width, heads * value_dim)
-  Projection gate, up;  // (hidden, width)
-  Projection down;      // (width, hidden)
+struct Layer : DecoderLayer {
+  explicit Layer(DecoderLayer&& weights) : DecoderLayer(std::move(weights)) {}
   std::unique_ptr<Mixer> attention;
-  std::size_t rotary;
+  std::size_t rotary = 0;
 
   // The matrices that read one input.
   std::array<const Linear*, 3> after_attention_norm() const { return {q.linear.get(), k.linear.get(), v.linear.get()}; }
   std::array<const Linear*, 2> after_feed_forward_norm() const { return {gate.linear.get(), up.linear.get()}; }
   std::array<const Linear*, 1> after_activation() const { return {down.linear.get()}; }
-};
-
-// Row i of a q or k matrix whose heads turn halves, in one whose heads turn neighbours.
-std::vector<i64> halves_from_neighbours(i64 heads, i64 head_dim, i64 pairs) {
-  std::vector<i64> order;
-  for (i64 head = 0; head < heads; head++) {
-    for (i64 i = 0; i < head_dim; i++) {
-      i64 from = i < pairs ? 2 * i : i < 2 * pairs ? 2 * (i - pairs) + 1 : i;
-      order.push_back(head * head_dim + from);
-    }
-  }
-  return order;
-}
-
-class Loader {
- public:
-  Loader(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads)
-      : spec_(spec), source_(source), options_(options), threads_(threads) {
-    // Built only where the file has as many rows, so that what metadata claim costs no memory; linear() refuses others.
-    if (spec.interleaved && source.shape("blk.0.attn_q.weight").rows == spec.heads * spec.head_dim) {
-      i64 pairs = static_cast<i64>(spec.rotaries[0].frequencies.size());
-      q_order_ = halves_from_neighbours(spec.heads, spec.head_dim, pairs);
-      k_order_ = halves_from_neighbours(spec.kv_heads, spec.head_dim, pairs);
-    }
-  }
-
-  Buffer<float> norm(const std::string& name, i64 n) {
-    Buffer<float> gain = source_.vector(name + ".weight", n);
-    for (float& g : gain.span()) g += spec_.norm_offset;
-    return gain;
-  }
-
-  Projection projection(const std::string& name, i64 outputs, i64 inputs, const Rows& rows = {}) {
-    Projection p{source_.linear(name, {outputs, inputs}, rows), {}};
-    if (!source_.has(name + ".bias")) return p;
-    Buffer<float> stored = source_.vector(name + ".bias", rows.total > 0 ? rows.total : outputs);
-    p.bias = Buffer<float>(outputs);
-    for (i64 i = 0; i < outputs; i++) {
-      p.bias[i] = stored[rows.first + (rows.order.empty() ? i : rows.order[static_cast<std::size_t>(i)])];
-    }
-    return p;
-  }
-
-  Layer layer(i64 index) {
-    std::string at = fmt::format("blk.{}.", index);
-    i64 width = spec_.shape.width;
-    i64 q_rows = spec_.heads * spec_.head_dim, k_rows = spec_.kv_heads * spec_.head_dim,
-        v_rows = spec_.kv_heads * spec_.value_dim;
-    const LayerSpec& layer_spec = spec_.layer[static_cast<std::size_t>(index)];
-    Layer l;
-    l.attention_norm = norm(at + "attn_norm", width);
-    if (spec_.fused_qkv) {
-      i64 total = q_rows + k_rows + v_rows;
-      l.q = projection(at + "attn_qkv", q_rows, width, {total, 0, {}});
-      l.k = projection(at + "attn_qkv", k_rows, width, {total, q_rows, {}});
-      l.v = projection(at + "attn_qkv", v_rows, width, {total, q_rows + k_rows, {}});
-    } else {
-      l.q = projection(at + "attn_q", q_rows, width, {0, 0, q_order_});
-      l.k = projection(at + "attn_k", k_rows, width, {0, 0, k_order_});
-      l.v = projection(at + "attn_v", v_rows, width);
-    }
-    if (spec_.head_norms) {
-      l.q_norm = norm(at + "attn_q_norm", spec_.head_dim);
-      l.k_norm = norm(at + "attn_k_norm", spec_.head_dim);
-    }
-    l.output = projection(at + "attn_output", width, spec_.heads * spec_.value_dim);
-    if (spec_.post_norms) l.post_attention_norm = norm(at + "post_attention_norm", width);
-    l.feed_forward_norm = norm(at + "ffn_norm", width);
-    if (spec_.fused_gate_up) {
-      l.gate = projection(at + "ffn_up", spec_.hidden, width, {2 * spec_.hidden, 0, {}});
-      l.up = projection(at + "ffn_up", spec_.hidden, width, {2 * spec_.hidden, spec_.hidden, {}});
-    } else {
-      l.gate = projection(at + "ffn_gate", spec_.hidden, width);
-      l.up = projection(at + "ffn_up", spec_.hidden, width);
-    }
-    l.down = projection(at + "ffn_down", width, spec_.hidden);
-    if (spec_.post_norms) l.post_feed_forward_norm = norm(at + "post_ffw_norm", width);
-    AttentionShape attention{.heads = spec_.heads, .kv_heads = spec_.kv_heads, .head_dim = spec_.head_dim,
-                             .value_dim = spec_.value_dim, .scale = spec_.attention_scale,
-                             .softcap = spec_.attention_softcap, .window = layer_spec.window};
-    const ProductMode* study = studied_products(options_.form, "attention");
-    l.attention = study ? make_study_attention(attention, *study) : make_attention(attention, options_.cache, threads_.count());
-    l.rotary = layer_spec.rotary;
-    return l;
-  }
-
- private:
-  const DecoderSpec& spec_;
-  LinearSource& source_;
-  const ModelOptions& options_;
-  Threads& threads_;
-  std::vector<i64> q_order_, k_order_;  // empty: as stored
 };
 
 // Moves these rows (ascending) to the front.
@@ -138,12 +29,19 @@ void keep_rows(Matrix<float>& m, std::span<const i64> rows) noexcept {
 class Decoder final : public Model {
  public:
   Decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) : spec_(spec) {
-    Loader loader(spec_, source, options, threads);
-    i64 width = spec_.shape.width;
-    embedding_ = source.linear("token_embd", {spec_.shape.vocabulary, width});
-    for (i64 i = 0; i < spec_.shape.layers; i++) layers_.push_back(loader.layer(i));
-    last_norm_ = loader.norm("output_norm", width);
-    if (source.has("output.weight")) head_ = loader.projection("output", spec_.shape.vocabulary, width);
+    DecoderWeights weights = load_decoder_weights(spec_, source);
+    embedding_ = std::move(weights.embedding);
+    last_norm_ = std::move(weights.last_norm);
+    head_ = std::move(weights.head);
+    for (std::size_t i = 0; i < weights.layers.size(); i++) {
+      Layer& layer = layers_.emplace_back(std::move(weights.layers[i]));
+      AttentionShape attention{.heads = spec_.heads, .kv_heads = spec_.kv_heads, .head_dim = spec_.head_dim,
+                               .value_dim = spec_.value_dim, .scale = spec_.attention_scale,
+                               .softcap = spec_.attention_softcap, .window = spec_.layer[i].window};
+      const ProductMode* study = studied_products(options.form, "attention");
+      layer.attention = study ? make_study_attention(attention, *study) : make_attention(attention, options.cache, threads.count());
+      layer.rotary = spec_.layer[i].rotary;
+    }
     for (const RotarySpec& rotary : spec_.rotaries) rotaries_.emplace_back(rotary.frequencies, rotary.magnitude);
     threads_ = threads.count();
     for (const Layer& layer : layers_) {

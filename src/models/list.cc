@@ -14,27 +14,35 @@ std::unique_ptr<Model> make(const Metadata& metadata, LinearSource& source, cons
 }
 
 constexpr ArchitectureRow kArchitectures[] = {
-    {"llama", "Llama 1 to 3, SmolLM2, TinyLlama, Mistral", make<llama_spec>},
-    {"mistral", "Mistral with a sliding window", make<llama_spec>},
-    {"gemma2", "Gemma 2", make<gemma2_spec>},
-    {"gemma3", "Gemma 3 (text)", make<gemma3_spec>},
-    {"qwen2", "Qwen 1.5 to 2.5", make<qwen2_spec>},
-    {"qwen3", "Qwen 3", make<qwen3_spec>},
-    {"phi3", "Phi-3, Phi-3.5, Phi-4", make<phi3_spec>},
+    {"llama", "Llama 1 to 3, SmolLM2, TinyLlama, Mistral", llama_spec, make<llama_spec>},
+    {"mistral", "Mistral with a sliding window", llama_spec, make<llama_spec>},
+    {"gemma2", "Gemma 2", gemma2_spec, make<gemma2_spec>},
+    {"gemma3", "Gemma 3 (text)", gemma3_spec, make<gemma3_spec>},
+    {"qwen2", "Qwen 1.5 to 2.5", qwen2_spec, make<qwen2_spec>},
+    {"qwen3", "Qwen 3", qwen3_spec, make<qwen3_spec>},
+    {"phi3", "Phi-3, Phi-3.5, Phi-4", phi3_spec, make<phi3_spec>},
 };
+
+const ArchitectureRow& architecture_of(const ModelFile& file) {
+  const std::string& name = file.metadata().text("general.architecture");
+  std::string known;
+  for (const ArchitectureRow& row : kArchitectures) {
+    if (row.name == name) return row;
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
+  }
+  fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), printable(name), known);
+}
 
 }  // namespace
 
 std::span<const ArchitectureRow> architectures() { return kArchitectures; }
 
 std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& source, const ModelOptions& options, Threads& threads) {
-  const std::string& name = file.metadata().text("general.architecture");
-  std::string known;
-  for (const ArchitectureRow& row : kArchitectures) {
-    if (row.name == name) return row.make(file.metadata(), source, options, threads);
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", row.name);
-  }
-  fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), printable(name), known);
+  return architecture_of(file).make(file.metadata(), source, options, threads);
+}
+
+DecoderSpec describe_decoder(const ModelFile& file, LinearSource& source, const ModelOptions& options) {
+  return architecture_of(file).describe(file.metadata(), source, options);
 }
 
 std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,

@@ -13,6 +13,7 @@ struct ArchitectureRow {
   std::string_view name;  // as in general.architecture
   std::string_view about;
   // Every value from `metadata` is checked (Fault::file).
+  DecoderSpec (*describe)(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
   std::unique_ptr<Model> (*make)(const Metadata& metadata, LinearSource& source, const ModelOptions& options,
                                  Threads& threads);
 };
@@ -20,6 +21,9 @@ std::span<const ArchitectureRow> architectures();
 
 // Builds the model of file's architecture from any source; unknown architectures answer with the known ones.
 std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& source, const ModelOptions& options, Threads& threads);
+
+// What the file's architecture is made of: for those who do something else with a decoder than run it.
+DecoderSpec describe_decoder(const ModelFile& file, LinearSource& source, const ModelOptions& options);
 
 // One file each.
 DecoderSpec llama_spec(const Metadata& metadata, LinearSource& source, const ModelOptions& options);
