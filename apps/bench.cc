@@ -1,7 +1,6 @@
 // Speed of prefill and decode, each next to its share of this machine's measured limit. The limits are measured again
 // in every round, between the tests, so that both see the same machine.
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
@@ -10,13 +9,12 @@
 #include "core/printable.h"
 #include "load.h"
 #include "machine.h"
+#include "measure/clock.h"
 #include "output.h"
 #include "verbs.h"
 
 namespace bitkerf {
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Ids that are plain text, the same ones every time.
 std::vector<Token> some_tokens(i64 count, i64 vocabulary) {

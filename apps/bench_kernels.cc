@@ -2,7 +2,6 @@
 // against this machine's limits.
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <random>
 
@@ -10,6 +9,7 @@
 #include "core/error.h"
 #include "forms/list.h"
 #include "machine.h"
+#include "measure/clock.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -17,8 +17,6 @@ namespace bitkerf {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 Shape parse_shape(const std::string& text) {
   Shape shape;

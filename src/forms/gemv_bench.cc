@@ -6,7 +6,6 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 about its own intrinsics
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +15,7 @@
 
 #include "core/float16.h"
 #include "forms/list.h"
+#include "measure/clock.h"
 
 namespace bitkerf {
 namespace {
@@ -93,7 +93,6 @@ struct ByHand {
   }
 };
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 double median(std::vector<double> v) { return std::sort(v.begin(), v.end()), v[v.size() / 2]; }
 void evict(const void* data, std::size_t bytes) {
   for (std::size_t i = 0; i < bytes; i += 64) _mm_clflush(static_cast<const char*>(data) + i);

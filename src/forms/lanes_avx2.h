@@ -119,14 +119,6 @@ struct Lanes {
     return {dot256(sum.a, codes.a, v), dot256(sum.b, codes.b, v)};
   }
 
-  // Largest absolute value of the n floats at x; n is a multiple of 32.
-  static float top(const float* x, std::int64_t n) {
-    __m256 mask = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)), m = _mm256_setzero_ps();
-    for (std::int64_t i = 0; i < n; i += 8) m = _mm256_max_ps(m, _mm256_and_ps(mask, _mm256_loadu_ps(x + i)));
-    __m128 h = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
-    h = _mm_max_ps(h, _mm_movehl_ps(h, h));
-    return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
-  }
   // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
   static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {
     __m256 f = _mm256_set1_ps(factor);

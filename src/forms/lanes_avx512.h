@@ -80,15 +80,6 @@ struct Lanes {
     return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(*reinterpret_cast<const std::int32_t*>(x)));
   }
 
-  // Largest absolute value of the n floats at x; n is a multiple of 32.
-  static float top(const float* x, std::int64_t n) {
-    __m512 a = _mm512_abs_ps(load(x)), b = _mm512_abs_ps(load(x + 16));
-    for (std::int64_t i = 32; i < n; i += 32) {
-      a = _mm512_max_ps(a, _mm512_abs_ps(load(x + i)));
-      b = _mm512_max_ps(b, _mm512_abs_ps(load(x + i + 16)));
-    }
-    return _mm512_reduce_max_ps(_mm512_max_ps(a, b));
-  }
   // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
   static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {
     __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(load(x), _mm512_set1_ps(factor)));

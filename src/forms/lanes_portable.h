@@ -75,15 +75,6 @@ struct Lanes {
     });
   }
 
-  // Largest absolute value of the n floats at x; n is a multiple of 32.
-  static float top(const float* x, std::int64_t n) {
-    float top = 0;
-    for (std::int64_t i = 0; i < n; i++) {
-      float a = __builtin_fabsf(x[i]);
-      top = a > top ? a : top;
-    }
-    return top;
-  }
   // q[i] = nearest integer, ties to even, of x[i] * factor for 16 floats; returns the sum of q.
   static std::int32_t quantize(const float* x, float factor, std::int8_t* q) {
     std::int32_t sum = 0;

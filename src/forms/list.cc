@@ -47,6 +47,13 @@ constexpr FormRow kForms[] = {
 
 std::span<const FormRow> forms() { return kForms; }
 
+void check_packed(const PackedMatrix& m, std::string_view form, i64 panel_bytes) {
+  if (!m.format.open_parameter.empty()) fail(Fault::file, "{} does not say which {}", m.format.name, m.format.open_parameter);
+  i64 want = ceil_div(m.shape.rows, kPanelRows) * panel_bytes;
+  if (static_cast<i64>(m.bytes.size()) != want)
+    fail(Fault::file, "a {}x{} matrix in {} {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, form, m.format.label(), m.bytes.size(), want);
+}
+
 bool takes(const FormRow& form, const NumberFormat& format, const Encoding& input) {
   return form.takes ? form.takes(format, input) : &input == &float_input();
 }

@@ -28,6 +28,9 @@ struct PackedMatrix {
   std::span<const std::byte> bytes;  // 64-byte aligned, outlives the Linear
 };
 
+// Fault::file unless the format is final and there are as many bytes as the shape's panels need.
+void check_packed(const PackedMatrix& matrix, std::string_view form, i64 panel_bytes);
+
 // A form takes blocks of a GGUF file, or codes that a quantizer made, or both; what it does not take is nullptr.
 struct FormRow {
   std::string_view name;

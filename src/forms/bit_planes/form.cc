@@ -1,14 +1,11 @@
 #include "forms/bit_planes/form.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include <fmt/format.h>
 
-#include "core/error.h"
 #include "forms/bit_planes/planes.h"
-#include "forms/unit_sums.h"
+#include "forms/unit_panel.h"
 
 namespace bitkerf {
 
@@ -26,17 +23,7 @@ namespace {
 
 using u8 = std::uint8_t;
 
-// Where things are in a panel.
-struct Places {
-  i64 units, plane_bytes, groups, scales_at, minima_at, panel_bytes;
-  Places(const NumberFormat& format, i64 cols)
-      : units(ceil_div<i64>(cols, 32)), plane_bytes(units * 128), groups(format.groups(cols)),
-        scales_at(format.grid.bits() * plane_bytes),
-        minima_at(round_up<i64>(scales_at + stored_groups(format) * kPanelRows * format.scale->bytes, 64)),
-        panel_bytes(format.has_minimum ? round_up<i64>(minima_at + stored_groups(format) * kPanelRows * minimum_type(format).bytes, 64) : minima_at) {}
-  // Kernels go by units of 32 columns, so of groups of 16 there is an even number (the last one zero).
-  i64 stored_groups(const NumberFormat& format) const { return format.group == 16 ? 2 * units : groups; }
-};
+UnitPlaces places_of(const NumberFormat& format, i64 cols) { return {format, cols, 128 * format.grid.bits()}; }
 
 // The name of the fastest of three consumers, from bench/crossover.py: W bits of weights, A of activations (planes up to
 // 4). It need not be there (no planes, groups of 16, more than 4 bits to look up): "expand" always is.
@@ -50,19 +37,18 @@ std::string_view fastest(Isa isa, int w, int a, i64 tokens) {
   return 10 * w * a * tokens <= (isa == Isa::avx512 ? 46 : 37) * tokens + (w <= 4 ? 240 : 450) ? "popcount" : "expand";
 }
 
-class BitPlanes final : public PackedLinear {
+class BitPlanes final : public UnitLinear {
  public:
-  BitPlanes(const Quantized& q, const Encoding& input, Threads& threads)
-      : PackedLinear(q.shape(), Places(q.format, q.shape().cols).panel_bytes, input), format_(q.format),
-        places_(q.format, q.shape().cols), tensor_scale_(q.tensor_scale) {
-    threads.split(panels(), [&](i64 first, i64 last) {
-      for (i64 p = first; p < last; p++) pack_panel(q, p);
+  BitPlanes(const Quantized& q, const Encoding& input, Threads& threads) : UnitLinear(q, places_of(q.format, q.shape().cols), input) {
+    const int bits = format_.grid.bits();
+    pack_rows(q, threads, [&](i64 r, u8* panel) {
+      for (i64 c = 0; c < shape().cols; c++)
+        for (int b = 0; b < bits; b++)
+          if (q.codes(r, c) >> (bits - 1 - b) & 1) panel[b * plane_bytes() + byte_of(r, c)] |= static_cast<u8>(1 << (c % 8));
     });
-    choose_view(format_.grid.bits());
+    choose_view(bits);
   }
-  BitPlanes(const PackedMatrix& m, int read_bits)
-      : PackedLinear(m.shape, Places(m.format, m.shape.cols).panel_bytes, *m.input, m.bytes.data()), format_(m.format),
-        places_(m.format, m.shape.cols), tensor_scale_(m.tensor_scale) {
+  BitPlanes(const PackedMatrix& m, int read_bits) : UnitLinear(m, places_of(m.format, m.shape.cols)) {
     choose_view(read_bits == 0 ? format_.grid.bits() : std::min(read_bits, format_.grid.bits()));
   }
 
@@ -89,7 +75,7 @@ class BitPlanes final : public PackedLinear {
     return *named(fastest(isa, bits_, input().bits, tokens));
   }
   // Planes that are not read cost no time.
-  i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * places_.plane_bytes); }
+  i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * plane_bytes()); }
   const void* kernel_data() const override { return &view_; }
   std::string describe() const override {
     return bits_ == format_.grid.bits() ? fmt::format("bit_planes {}", format_.name)
@@ -100,65 +86,29 @@ class BitPlanes final : public PackedLinear {
     for (i64 i = 0; i < out.rows; i++)
       for (i64 c = 0; c < out.cols; c++) {
         i64 r = first + i, g = format_.group_of(c);
-        float scale = load(*format_.scale, places_.scales_at, r, g) * view_.factor;
-        float level = static_cast<float>((code(r, c, bits_) << shift_) - view_.offset);
-        float w = scale * level;
-        if (view_.middle != 0) w += load(*format_.scale, places_.scales_at, r, g) * view_.middle;
-        if (format_.has_minimum) w += load(minimum_type(format_), places_.minima_at, r, g);
+        float scale = scale_of(r, g);
+        float w = scale * view_.factor * static_cast<float>((code(r, c, bits_) << shift_) - view_.offset);
+        if (view_.middle != 0) w += scale * view_.middle;
+        if (format_.has_minimum) w += minimum_of(r, g);
         out(i, c) = w;
       }
   }
 
-  bool scales_are_finite() const {
-    for (i64 p = 0; p < panels(); p++)
-      for (i64 i = 0; i < places_.groups * kPanelRows; i++) {
-        if (!std::isfinite(format_.scale->load(panel(p) + places_.scales_at + i * format_.scale->bytes))) return false;
-        const ScaleType& type = minimum_type(format_);
-        if (format_.has_minimum && !std::isfinite(type.load(panel(p) + places_.minima_at + i * type.bytes))) return false;
-      }
-    return true;
-  }
-
   Quantized unpack() const {
-    Quantized q{format_, {shape().rows, shape().cols}, {shape().rows, places_.groups}, {}, tensor_scale_};
-    if (format_.has_minimum) q.minima = {shape().rows, places_.groups};
-    for (i64 r = 0; r < shape().rows; r++) {
+    Quantized q = unpack_scales();
+    for (i64 r = 0; r < shape().rows; r++)
       for (i64 c = 0; c < shape().cols; c++) q.codes(r, c) = static_cast<std::uint16_t>(code(r, c, format_.grid.bits()));
-      for (i64 g = 0; g < places_.groups; g++) {
-        q.scales(r, g) = load(*format_.scale, places_.scales_at, r, g);
-        if (format_.has_minimum) q.minima(r, g) = load(minimum_type(format_), places_.minima_at, r, g);
-      }
-    }
     return q;
   }
 
  private:
   i64 byte_of(i64 row, i64 col) const { return col / 32 * 128 + row % kPanelRows * 4 + col % 32 / 8; }
+  i64 plane_bytes() const { return places_.units * 128; }
   int code(i64 r, i64 c, int bits) const {
-    const auto* at = reinterpret_cast<const u8*>(panel(r / kPanelRows)) + byte_of(r, c);
+    const u8* at = panel_of(r) + byte_of(r, c);
     int code = 0;
-    for (int p = 0; p < bits; p++) code = 2 * code + (at[p * places_.plane_bytes] >> (c % 8) & 1);
+    for (int p = 0; p < bits; p++) code = 2 * code + (at[p * plane_bytes()] >> (c % 8) & 1);
     return code;
-  }
-  float load(const ScaleType& type, i64 at, i64 r, i64 g) const {
-    return type.load(panel(r / kPanelRows) + at + (g * kPanelRows + r % kPanelRows) * type.bytes);
-  }
-
-  void pack_panel(const Quantized& q, i64 p) {
-    auto* out = reinterpret_cast<u8*>(writable_panel(p));
-    std::memset(out, 0, static_cast<std::size_t>(places_.panel_bytes));
-    int bits = format_.grid.bits();
-    for (i64 r = p * kPanelRows; r < std::min((p + 1) * kPanelRows, q.shape().rows); r++) {
-      for (i64 c = 0; c < q.shape().cols; c++)
-        for (int b = 0; b < bits; b++)
-          if (q.codes(r, c) >> (bits - 1 - b) & 1) out[b * places_.plane_bytes + byte_of(r, c)] |= static_cast<u8>(1 << (c % 8));
-      for (i64 g = 0; g < places_.groups; g++) {
-        i64 at = g * kPanelRows + r % kPanelRows;
-        format_.scale->store(q.scales(r, g), writable_panel(p) + places_.scales_at + at * format_.scale->bytes);
-        const ScaleType& type = minimum_type(format_);
-        if (format_.has_minimum) type.store(q.minima(r, g), writable_panel(p) + places_.minima_at + at * type.bytes);
-      }
-    }
   }
 
   // The top r planes stand for the middle of the cell that they leave open. Of bipolar codes that middle is a bipolar
@@ -167,20 +117,8 @@ class BitPlanes final : public PackedLinear {
     const Grid& grid = format_.grid;
     bits_ = r;
     int dropped = grid.bits() - r;
-    view_.units = places_.units;
-    view_.plane_bytes = places_.plane_bytes;
-    view_.panel_bytes = places_.panel_bytes;
-    i64 unread = (format_.grid.bits() - r) * places_.plane_bytes;
-    view_.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, places_.units), 64);
-    view_.scales_at = places_.scales_at;
-    view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
-    view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
-    UnitSums sums(format_.group, input());
-    view_.span_units = sums.span_units;
-    view_.late = sums.late();
-    sums_ = sums.kind;
-    view_.scale = scale_kind(*format_.scale);
-    view_.minimum = scale_kind(minimum_type(format_));
+    fill(view_, dropped * plane_bytes());
+    view_.plane_bytes = plane_bytes();
     float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
     view_.bits = r;
     view_.cols = shape().cols;
@@ -205,10 +143,7 @@ class BitPlanes final : public PackedLinear {
     view_.shift = shift_;
   }
 
-  NumberFormat format_;
-  Places places_;
-  float tensor_scale_;
-  int bits_ = 0, shift_ = 0, sums_ = 0;
+  int bits_ = 0, shift_ = 0;
   PlaneView view_{};
 };
 
@@ -223,12 +158,9 @@ std::unique_ptr<PackedLinear> pack_bit_planes(const Quantized& quantized, const 
 }
 
 std::unique_ptr<PackedLinear> open_bit_planes(const PackedMatrix& m, int read_bits) {
-  i64 want = ceil_div(m.shape.rows, kPanelRows) * Places(m.format, m.shape.cols).panel_bytes;
-  if (static_cast<i64>(m.bytes.size()) != want)
-    fail(Fault::file, "a {}x{} matrix in bit_planes {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, m.format.name,
-         m.bytes.size(), want);
+  check_packed(m, "bit_planes", places_of(m.format, m.shape.cols).panel_bytes);
   auto matrix = std::make_unique<BitPlanes>(m, read_bits);
-  if (!matrix->scales_are_finite()) fail(Fault::file, "holds scales that are Inf or not a number");
+  matrix->check_scales();
   return matrix;
 }
 

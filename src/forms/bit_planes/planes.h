@@ -16,28 +16,16 @@
 
 #include <cstdint>
 
-#include "core/view.h"
-#include "forms/scale_kind.h"
+#include "forms/unit_view.h"
 
 namespace bitkerf {
 
 // What the kernels know of a matrix. Level u = value of the planes read, as an unsigned integer, shifted left by `shift`:
 //   weight = scale * tensor_scale * factor * (u - offset) + (scale * tensor_scale * middle | minimum)
-struct PlaneView {
-  i64 units;              // of 32 columns
-  i64 plane_bytes;        // of a panel: units * 128
-  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
-  i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
-  i64 group;              // columns per scale: 16 or a multiple of 32
-  i64 span_units;         // units of 32 columns that are summed as integers: 1 when the group is 16
-  bool has_minimum;       // or a middle
-  bool late;              // forms/unit_sums.h
-  ScaleKind scale, minimum;
-  float factor;           // tensor_scale and the weight of the lowest bit read
-  float middle;           // tensor_scale times the constant of a level that is no integer; 0: none
-  std::int32_t offset;
-  int bits, shift;        // planes that are read
-  i64 cols;               // without padding
+struct PlaneView : UnitView {
+  i64 plane_bytes;  // of a panel: units * 128
+  int bits, shift;  // planes that are read
+  i64 cols;         // without padding
 };
 
 }  // namespace bitkerf

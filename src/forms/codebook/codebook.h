@@ -20,8 +20,7 @@
 
 #include <cstdint>
 
-#include "core/view.h"
-#include "forms/scale_kind.h"
+#include "forms/unit_view.h"
 
 namespace bitkerf {
 
@@ -33,19 +32,9 @@ struct CodebookKind {
 
 // What the kernels know of a matrix: weight = scale * factor * (byte - offset) + minimum, or, of levels that are no small
 // integers, scale * factor * level.
-struct CodebookView {
-  int kind;                  // CodebookKind
-  i64 units;                 // of 32 columns
-  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
-  i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
-  i64 levels_at;             // of each row's own levels; < 0: none
-  i64 group;                 // columns per scale
-  i64 span_units;            // units of 32 columns that are summed as integers: 1 when the group is 16
-  bool has_minimum, late;    // forms/unit_sums.h
-  ScaleKind scale, minimum;
-  float factor;              // tensor_scale and the step of the integers
-  float middle;              // 0; as bit_planes has it
-  std::int32_t offset;
+struct CodebookView : UnitView {
+  int kind;       // CodebookKind
+  i64 levels_at;  // of each row's own levels
   // [weight of the code][code] bytes: integer + offset; 256 each. Of floats: bits 31..24, 23..16 and 15..8.
   alignas(64) std::uint8_t table[3][256];
   alignas(64) std::uint64_t patterns[256];  // of 8 weights: signed bytes, 4 x absolute values, see lattice.h

@@ -135,9 +135,7 @@ std::unique_ptr<PackedLinear> pack_fixed_point(const Quantized& quantized, const
 }
 
 std::unique_ptr<PackedLinear> open_fixed_point(const PackedMatrix& m, int) {
-  i64 want = ceil_div(m.shape.rows, kPanelRows) * FixedPoint::panel_size(m.format, m.shape.cols);
-  if (static_cast<i64>(m.bytes.size()) != want)
-    fail(Fault::file, "a {}x{} matrix in fixed_point {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, m.format.name, m.bytes.size(), want);
+  check_packed(m, "fixed_point", FixedPoint::panel_size(m.format, m.shape.cols));
   auto matrix = std::make_unique<FixedPoint>(m);
   if (!matrix->is_sound()) fail(Fault::file, "holds scales that are Inf or not a number, or the code -32768");
   return matrix;

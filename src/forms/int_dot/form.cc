@@ -2,16 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include <fmt/format.h>
 
-#include "core/error.h"
 #include "formats/int8_levels.h"
 #include "forms/fixed_point/words.h"
 #include "forms/int_dot/kernels.h"
 #include "forms/int_dot/layout.h"
-#include "forms/unit_sums.h"
+#include "forms/unit_panel.h"
 
 namespace bitkerf {
 namespace {
@@ -62,17 +60,7 @@ struct Levels {
   }
 };
 
-// Where things are in a panel.
-struct Places {
-  i64 bits, units, groups, scales_at, minima_at, panel_bytes;
-  Places(const NumberFormat& format, i64 cols)
-      : bits(code_bits(format)), units(ceil_div<i64>(cols, 32)), groups(format.groups(cols)), scales_at(units * bits * 128) {
-    // Kernels go by units of 32 columns, so of groups of 16 there is an even number (the last one zero).
-    i64 stored = (format.group == 16 ? 2 * units : groups) * kPanelRows;
-    minima_at = round_up<i64>(scales_at + stored * format.scale->bytes, 64);
-    panel_bytes = format.has_minimum ? round_up<i64>(minima_at + stored * minimum_type(format).bytes, 64) : minima_at;
-  }
-};
+UnitPlaces places_of(const NumberFormat& format, i64 cols) { return {format, cols, 128 * code_bits(format)}; }
 
 // The fields of layout.h: calls take(byte in the half unit, lowest bit in the byte, bits, lowest bit in the code).
 template <class Take>
@@ -86,19 +74,23 @@ void each_field(int bits, i64 row, i64 col, Take&& take) {
   if (bits % 2 == 1) take((bits - 1) * 64 + 8 * s + at / 8, static_cast<int>(at % 8), 1, bits - 1);
 }
 
-class IntDot final : public PackedLinear {
+class IntDot final : public UnitLinear {
  public:
   IntDot(const Quantized& q, const Encoding& input, Threads& threads)
-      : PackedLinear(q.shape(), Places(q.format, q.shape().cols).panel_bytes, input), format_(q.format),
-        places_(q.format, q.shape().cols), tensor_scale_(q.tensor_scale), levels_(q.format.grid) {
-    threads.split(panels(), [&](i64 first, i64 last) {
-      for (i64 p = first; p < last; p++) pack_panel(q, p);
+      : UnitLinear(q, places_of(q.format, q.shape().cols), input), bits_(code_bits(q.format)), levels_(q.format.grid) {
+    pack_rows(q, threads, [&](i64 r, u8* panel) {
+      for (i64 c = 0; c < shape().cols; c++) {
+        u8* half = panel + half_unit(r, c);
+        int code = q.codes(r, c);
+        each_field(bits_, r, c, [&](i64 byte, int bit, int bits, int from) {
+          half[byte] = static_cast<u8>(half[byte] | (code >> from & ((1 << bits) - 1)) << bit);
+        });
+      }
     });
     set_view();
   }
   explicit IntDot(const PackedMatrix& m)
-      : PackedLinear(m.shape, Places(m.format, m.shape.cols).panel_bytes, *m.input, m.bytes.data()), format_(m.format),
-        places_(m.format, m.shape.cols), tensor_scale_(m.tensor_scale), levels_(m.format.grid) {
+      : UnitLinear(m, places_of(m.format, m.shape.cols)), bits_(code_bits(m.format)), levels_(m.format.grid) {
     set_view();
   }
 
@@ -106,9 +98,9 @@ class IntDot final : public PackedLinear {
     static constexpr decltype(&int_dot_kernels_portable) kTables[] = {int_dot_kernels_portable, int_dot_kernels_avx2,
                                                                       int_dot_kernels_avx512};  // by Isa
     const IntDotKernels& all = kTables[static_cast<int>(isa)]();
-    auto at = static_cast<std::size_t>(places_.bits - 2);
+    auto at = static_cast<std::size_t>(bits_ - 2);
     bool group16 = view_.group == 16;
-    if (levels_.kind == Levels::codes) return all.codes[at][group16][format_.has_minimum][sums_][places_.bits == 8];
+    if (levels_.kind == Levels::codes) return all.codes[at][group16][format_.has_minimum][sums_][bits_ == 8];
     if (levels_.kind == Levels::bytes) return all.table[at][group16][sums_][*std::max_element(levels_.u.begin(), levels_.u.end()) > 127];
     return all.pairs[at][group16][view_.late];
   }
@@ -119,83 +111,30 @@ class IntDot final : public PackedLinear {
     for (i64 i = 0; i < out.rows; i++)
       for (i64 c = 0; c < out.cols; c++) {
         i64 r = first + i, g = format_.group_of(c);
-        float scale = load(*format_.scale, places_.scales_at, r, g) * view_.factor;
+        float scale = scale_of(r, g) * view_.factor;
         float w = scale * static_cast<float>(levels_.u[static_cast<std::size_t>(code(r, c))] - levels_.offset);
-        if (format_.has_minimum) w += load(minimum_type(format_), places_.minima_at, r, g);
+        if (format_.has_minimum) w += minimum_of(r, g);
         out(i, c) = w;
       }
   }
 
-  bool scales_are_finite() const {
-    for (i64 p = 0; p < panels(); p++)
-      for (i64 i = 0; i < places_.groups * kPanelRows; i++) {
-        if (!std::isfinite(format_.scale->load(panel(p) + places_.scales_at + i * format_.scale->bytes))) return false;
-        const ScaleType& type = minimum_type(format_);
-        if (format_.has_minimum && !std::isfinite(type.load(panel(p) + places_.minima_at + i * type.bytes))) return false;
-      }
-    return true;
-  }
-
   Quantized unpack() const {
-    Quantized q = Quantized::zeros(format_, shape());
-    q.tensor_scale = tensor_scale_;
-    for (i64 r = 0; r < shape().rows; r++) {
+    Quantized q = unpack_scales();
+    for (i64 r = 0; r < shape().rows; r++)
       for (i64 c = 0; c < shape().cols; c++) q.codes(r, c) = static_cast<std::uint16_t>(std::min(code(r, c), format_.grid.levels() - 1));
-      for (i64 g = 0; g < places_.groups; g++) {
-        q.scales(r, g) = load(*format_.scale, places_.scales_at, r, g);
-        if (format_.has_minimum) q.minima(r, g) = load(minimum_type(format_), places_.minima_at, r, g);
-      }
-    }
     return q;
   }
 
  private:
-  i64 half_unit(i64 r, i64 c) const { return (c / 32 * 2 + r % kPanelRows / 16) * places_.bits * 64; }
+  i64 half_unit(i64 r, i64 c) const { return (c / 32 * 2 + r % kPanelRows / 16) * bits_ * 64; }
   int code(i64 r, i64 c) const {
-    const auto* p = reinterpret_cast<const u8*>(panel(r / kPanelRows)) + half_unit(r, c);
+    const u8* p = panel_of(r) + half_unit(r, c);
     int code = 0;
-    each_field(static_cast<int>(places_.bits), r, c,
-               [&](i64 byte, int bit, int bits, int to) { code |= (p[byte] >> bit & ((1 << bits) - 1)) << to; });
+    each_field(bits_, r, c, [&](i64 byte, int bit, int bits, int to) { code |= (p[byte] >> bit & ((1 << bits) - 1)) << to; });
     return code;
   }
-  float load(const ScaleType& type, i64 at, i64 r, i64 g) const {
-    return type.load(panel(r / kPanelRows) + at + (g * kPanelRows + r % kPanelRows) * type.bytes);
-  }
-
-  void pack_panel(const Quantized& q, i64 p) {
-    auto* out = reinterpret_cast<u8*>(writable_panel(p));
-    std::memset(out, 0, static_cast<std::size_t>(places_.panel_bytes));
-    for (i64 r = p * kPanelRows; r < std::min((p + 1) * kPanelRows, q.shape().rows); r++) {
-      for (i64 c = 0; c < q.shape().cols; c++) {
-        u8* half = out + half_unit(r, c);
-        int code = q.codes(r, c);
-        each_field(static_cast<int>(places_.bits), r, c, [&](i64 byte, int bit, int bits, int from) {
-          half[byte] = static_cast<u8>(half[byte] | (code >> from & ((1 << bits) - 1)) << bit);
-        });
-      }
-      for (i64 g = 0; g < places_.groups; g++) {
-        i64 at = g * kPanelRows + r % kPanelRows;
-        format_.scale->store(q.scales(r, g), writable_panel(p) + places_.scales_at + at * format_.scale->bytes);
-        const ScaleType& type = minimum_type(format_);
-        if (format_.has_minimum) type.store(q.minima(r, g), writable_panel(p) + places_.minima_at + at * type.bytes);
-      }
-    }
-  }
-
   void set_view() {
-    view_.units = places_.units;
-    view_.panel_bytes = places_.panel_bytes;
-    view_.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes, places_.units), 64);
-    view_.scales_at = places_.scales_at;
-    view_.minima_at = format_.has_minimum ? places_.minima_at : -1;
-    view_.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
-    UnitSums sums(format_.group, input());
-    view_.span_units = sums.span_units;
-    view_.late = sums.late();
-    view_.has_minimum = format_.has_minimum;
-    sums_ = sums.kind;
-    view_.scale = scale_kind(*format_.scale);
-    view_.minimum = scale_kind(minimum_type(format_));
+    fill(view_);
     view_.factor = tensor_scale_ * levels_.step;
     view_.middle = 0;
     view_.offset = levels_.offset;
@@ -205,11 +144,8 @@ class IntDot final : public PackedLinear {
     }
   }
 
-  NumberFormat format_;
-  Places places_;
-  float tensor_scale_;
-  Levels levels_;
-  int sums_ = 0;
+  const int bits_;
+  const Levels levels_;
   IntDotView view_{};
 };
 
@@ -241,13 +177,9 @@ std::unique_ptr<PackedLinear> pack_int_dot(const Quantized& quantized, const Enc
 }
 
 std::unique_ptr<PackedLinear> open_int_dot(const PackedMatrix& m, int) {
-  if (!m.format.open_parameter.empty()) fail(Fault::file, "{} does not say which {}", m.format.name, m.format.open_parameter);
-  i64 want = ceil_div(m.shape.rows, kPanelRows) * Places(m.format, m.shape.cols).panel_bytes;
-  if (static_cast<i64>(m.bytes.size()) != want)
-    fail(Fault::file, "a {}x{} matrix in int_dot {} has {} bytes, expected {}", m.shape.rows, m.shape.cols, m.format.label(),
-         m.bytes.size(), want);
+  check_packed(m, "int_dot", places_of(m.format, m.shape.cols).panel_bytes);
   auto matrix = std::make_unique<IntDot>(m);
-  if (!matrix->scales_are_finite()) fail(Fault::file, "holds scales that are Inf or not a number");
+  matrix->check_scales();
   return matrix;
 }
 

@@ -21,24 +21,13 @@
 
 #include <cstdint>
 
-#include "core/view.h"
-#include "forms/scale_kind.h"
+#include "forms/unit_view.h"
 
 namespace bitkerf {
 
 // What the kernels know of a matrix: weight = scale * factor * (u - offset) + minimum; u is the code itself, or
 // table[0][code], or 256 table[1][code] + table[0][code].
-struct IntDotView {
-  i64 units;                 // of 32 columns
-  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
-  i64 scales_at, minima_at;  // offsets in the panel; minima_at < 0: none stored
-  i64 group;                 // columns per scale: 16 or a multiple of 32
-  i64 span_units;            // units of 32 columns that are summed as integers: 1 when the group is 16
-  bool has_minimum, late;    // late: see int_tile.inl
-  ScaleKind scale, minimum;
-  float factor;              // tensor_scale and the step of the integers
-  float middle;              // 0
-  std::int32_t offset;
+struct IntDotView : UnitView {
   alignas(64) std::uint8_t table[2][256];
 };
 

@@ -1,0 +1,77 @@
+#include "forms/unit_panel.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "forms/unit_sums.h"
+
+namespace bitkerf {
+namespace {
+
+ScaleKind scale_kind(const ScaleType& type) { return static_cast<ScaleKind>(&type - scale_types().data()); }
+// A minimum may be negative and of any size, so beside scales of one byte it is a float32.
+const ScaleType& minimum_type(const NumberFormat& format) { return format.scale->bytes == 1 ? scale_type("f32") : *format.scale; }
+
+}  // namespace
+
+UnitPlaces::UnitPlaces(const NumberFormat& format, i64 cols, i64 unit_bytes, i64 tail_bytes)
+    : units(ceil_div<i64>(cols, 32)), groups(format.groups(cols)), stored_groups(format.group == 16 ? 2 * units : groups),
+      scales_at(units * unit_bytes), minima_at(round_up<i64>(scales_at + stored_groups * kPanelRows * format.scale->bytes, 64)),
+      tail_at(format.has_minimum ? round_up<i64>(minima_at + stored_groups * kPanelRows * minimum_type(format).bytes, 64) : minima_at),
+      panel_bytes(tail_at + tail_bytes) {}
+
+UnitLinear::UnitLinear(const Quantized& q, const UnitPlaces& places, const Encoding& input)
+    : PackedLinear(q.shape(), places.panel_bytes, input), format_(q.format), places_(places), tensor_scale_(q.tensor_scale) {}
+UnitLinear::UnitLinear(const PackedMatrix& m, const UnitPlaces& places)
+    : PackedLinear(m.shape, places.panel_bytes, *m.input, m.bytes.data()), format_(m.format), places_(places), tensor_scale_(m.tensor_scale) {}
+
+void UnitLinear::check_scales() const {
+  // Padding rows count: kernels multiply them too.
+  for (i64 r = 0; r < panels() * kPanelRows; r++)
+    for (i64 g = 0; g < places_.groups; g++)
+      if (!std::isfinite(scale_of(r, g)) || !std::isfinite(minimum_of(r, g))) fail(Fault::file, "holds scales that are Inf or not a number");
+}
+
+i64 UnitLinear::minimum_at(i64 row, i64 group) const {
+  return places_.minima_at + (group * kPanelRows + row % kPanelRows) * minimum_type(format_).bytes;
+}
+float UnitLinear::minimum_of(i64 row, i64 group) const {
+  return format_.has_minimum ? minimum_type(format_).load(panel(row / kPanelRows) + minimum_at(row, group)) : 0;
+}
+
+void UnitLinear::store_scales(const Quantized& q, i64 row) {
+  std::byte* panel = writable_panel(row / kPanelRows);
+  for (i64 g = 0; g < places_.groups; g++) {
+    format_.scale->store(q.scales(row, g), panel + scale_at(row, g));
+    if (format_.has_minimum) minimum_type(format_).store(q.minima(row, g), panel + minimum_at(row, g));
+  }
+}
+
+Quantized UnitLinear::unpack_scales() const {
+  Quantized q = Quantized::zeros(format_, shape());
+  q.tensor_scale = tensor_scale_;
+  for (i64 r = 0; r < shape().rows; r++)
+    for (i64 g = 0; g < places_.groups; g++) {
+      q.scales(r, g) = scale_of(r, g);
+      if (format_.has_minimum) q.minima(r, g) = minimum_of(r, g);
+    }
+  return q;
+}
+
+void UnitLinear::fill(UnitView& view, i64 unread) {
+  UnitSums sums(format_.group, input());
+  sums_ = sums.kind;
+  view.units = places_.units;
+  view.panel_bytes = places_.panel_bytes;
+  view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, places_.units), 64);
+  view.scales_at = places_.scales_at;
+  view.minima_at = format_.has_minimum ? places_.minima_at : -1;
+  view.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
+  view.span_units = sums.span_units;
+  view.has_minimum = format_.has_minimum;
+  view.late = sums.late();
+  view.scale = scale_kind(*format_.scale);
+  view.minimum = scale_kind(minimum_type(format_));
+}
+
+}  // namespace bitkerf

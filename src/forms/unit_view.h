@@ -1,0 +1,28 @@
+// What kernels know of a matrix whose panels are units of 32 columns, then scales and minima (unit_panel.h).
+#pragma once
+
+#include <cstdint>
+
+#include "core/view.h"
+
+namespace bitkerf {
+
+// How scales are read: by the order of scale_types().
+enum class ScaleKind { f32, f16, bf16, e8m0, e4m3 };
+
+// weight = scale * factor * (u - offset) + scale * middle + minimum; forms say what u is.
+struct UnitView {
+  i64 units;                     // of 32 columns
+  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
+  i64 scales_at, minima_at;      // offsets in the panel; minima_at < 0: none stored
+  i64 group;                     // columns per scale: 16 or a multiple of 32 (of float kernels: any)
+  i64 span_units;                // units of 32 columns that are summed as integers: 1 when the group is 16
+  bool has_minimum;              // or a middle
+  bool late;                     // forms/unit_sums.h
+  ScaleKind scale, minimum;
+  float factor;                  // tensor_scale and the step of the integers
+  float middle;                  // tensor_scale times the constant of a level that is no integer; 0: none
+  std::int32_t offset;
+};
+
+}  // namespace bitkerf
