@@ -13,17 +13,18 @@ MAY_USE = {
     "core": "",
     "measure": "core",
     "formats": "core",
+    "transforms": "core",
     "files": "core formats",
-    "forms": "core formats",
-    "verify": "core formats forms",
+    "forms": "core formats transforms",
+    "verify": "core formats transforms forms",
     "ops": "core formats forms",
     "mixers": "core formats forms ops",
     "ranks": "core formats forms",
     "models": "core formats forms ops mixers ranks files",
     "engine": "core formats forms ops mixers ranks files models",
-    "compress": "core measure formats forms ops mixers ranks files models",
+    "compress": "core measure formats transforms forms ops mixers ranks files models",
     "serve": "core measure formats forms ops mixers ranks files models engine",
-    "apps": "core measure formats forms verify ops mixers ranks files models engine compress serve",
+    "apps": "core measure formats transforms forms verify ops mixers ranks files models engine compress serve",
 }
 SOURCE = {".h", ".cc", ".cu", ".cuh", ".inl", ".inc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -59,6 +59,17 @@ BITKERF_INLINE Vec fma(Vec a, Vec b, Vec c) {
 }
 BITKERF_INLINE Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
 BITKERF_INLINE Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+template <int kHalf>
+BITKERF_INLINE __m256 swap_in_half(__m256 a) {
+  if constexpr (kHalf == 1) return _mm256_permute_ps(a, 0xb1);
+  else if constexpr (kHalf == 2) return _mm256_permute_ps(a, 0x4e);
+  else return _mm256_permute2f128_ps(a, a, 1);
+}
+template <int kHalf>
+BITKERF_INLINE Vec swap_lanes(Vec a) {
+  if constexpr (kHalf == 8) return {a.high, a.low};
+  else return {swap_in_half<kHalf>(a.low), swap_in_half<kHalf>(a.high)};
+}
 BITKERF_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm256_blendv_ps(y.low, x.low, _mm256_cmp_ps(a.low, b.low, _CMP_LT_OQ)),
           _mm256_blendv_ps(y.high, x.high, _mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ))};

@@ -39,6 +39,13 @@ BITKERF_INLINE Vec div(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
 BITKERF_INLINE Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 BITKERF_INLINE Vec min(Vec a, Vec b) { return {_mm512_maskz_min_ps(0xffff, a.v, b.v)}; }
 BITKERF_INLINE Vec max(Vec a, Vec b) { return {_mm512_maskz_max_ps(0xffff, a.v, b.v)}; }
+template <int kHalf>
+BITKERF_INLINE Vec swap_lanes(Vec a) {
+  if constexpr (kHalf == 1) return {_mm512_maskz_permute_ps(0xffff, a.v, 0xb1)};
+  else if constexpr (kHalf == 2) return {_mm512_maskz_permute_ps(0xffff, a.v, 0x4e)};
+  else if constexpr (kHalf == 4) return {_mm512_maskz_shuffle_f32x4(0xffff, a.v, a.v, 0xb1)};
+  else return {_mm512_maskz_shuffle_f32x4(0xffff, a.v, a.v, 0x4e)};
+}
 BITKERF_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }

@@ -64,6 +64,9 @@ BITKERF_INLINE Vec fma(Vec a, Vec b, Vec c) {
 // The second operand when one is NaN, as the x86 instructions do.
 BITKERF_INLINE Vec min(Vec a, Vec b) { return lanes([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; }); }
 BITKERF_INLINE Vec max(Vec a, Vec b) { return lanes([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; }); }
+// Lane i is lane i ^ kHalf of a: 1, 2, 4 or 8.
+template <int kHalf>
+BITKERF_INLINE Vec swap_lanes(Vec a) { return lanes([&](int i) { return a.lane[i ^ kHalf]; }); }
 // a < b ? x : y
 BITKERF_INLINE Vec select_less(Vec a, Vec b, Vec x, Vec y) {
   return lanes([&](int i) { return a.lane[i] < b.lane[i] ? x.lane[i] : y.lane[i]; });

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kHadamard_portable
+#include "transforms/hadamard.inl"

@@ -1,0 +1,75 @@
+#include <atomic>
+#include <mutex>
+
+#include "core/error.h"
+#include "transforms/hadamard.h"
+#include "transforms/transform.h"
+
+namespace bitkerf {
+namespace {
+
+constexpr TransformRow kTransforms[] = {
+    {"hadamard", "random signs, then a Hadamard matrix over all columns: spreads outliers of weights and inputs", Hadamard::fits,
+     [](i64 width) -> std::unique_ptr<Transform> { return std::make_unique<Hadamard>(width); }},
+};
+
+// What has been made, newest first. Nodes are never removed, so readers need no lock.
+struct Made {
+  const TransformRow* row;
+  i64 width;
+  std::unique_ptr<Transform> transform;
+  const Made* next;
+};
+std::atomic<const Made*> made{nullptr};
+std::mutex making;
+
+const Made* find(const TransformRow& row, i64 width) {
+  const Made* at = made.load(std::memory_order_acquire);
+  while (at && (at->row != &row || at->width != width)) at = at->next;
+  return at;
+}
+
+}  // namespace
+
+std::span<const TransformRow> transforms() { return kTransforms; }
+
+const TransformRow& transform(std::string_view name) {
+  std::string known;
+  for (const TransformRow& row : kTransforms) {
+    if (row.name == name) return row;
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  }
+  fail(Fault::usage, "unknown transform '{}': expected one of {}", name, known);
+}
+
+const Transform& transform_of(const TransformRow& row, i64 width) {
+  if (const Made* found = find(row, width)) return *found->transform;
+  CHECK(width > 0 && width <= kMostTransformed && row.fits(width));
+  std::lock_guard lock(making);
+  const Made* found = find(row, width);
+  if (!found) {
+    found = new Made{&row, width, row.make(width), made.load(std::memory_order_relaxed)};
+    made.store(found, std::memory_order_release);
+  }
+  return *found->transform;
+}
+
+void transform_weights(const Transform& transform, Matrix<float> weights, Threads& threads) {
+  threads.split(weights.rows, [&](i64 first, i64 last) {
+    for (i64 r = first; r < last; r++) transform.weights(chosen_isa(), weights.row(r), weights.row(r));
+  });
+}
+
+void transform_moment(const Transform& transform, Matrix<float> moment, Threads& threads) {
+  CHECK_EQ(moment.rows, moment.cols);
+  // T M, then (T (T M)^T)^T; M is symmetric.
+  for (int side = 0; side < 2; side++) {
+    threads.split(moment.rows, [&](i64 first, i64 last) {
+      for (i64 r = first; r < last; r++) transform.input(chosen_isa(), moment.row(r), moment.row(r));
+    });
+    for (i64 r = 0; r < moment.rows; r++)
+      for (i64 c = 0; c < r; c++) std::swap(moment(r, c), moment(c, r));
+  }
+}
+
+}  // namespace bitkerf
