@@ -34,13 +34,16 @@ std::string brief_with_default(const OptionRow& row) {
 
 std::string help_of_all() {
   std::string text =
-      "bitkerf runs language models on CPUs, in every cheap number format.\nUsage: bitkerf VERB [MODEL] "
-      "[options]\n\n";
-  for (const Verb& verb : verbs()) text += fmt::format("  {:<10} {}\n", verb.name, verb.about);
-  text +=
-      "\nbitkerf help VERB explains a verb; bitkerf --version prints the version.\nExit codes:\n  0  all went well\n";
-  for (const FaultRow& row : kFaults) text += fmt::format("  {}  {}\n", row.exit_code, row.meaning);
-  return text;
+      "bitkerf runs language models on CPUs, in every cheap number format, and fits them to a budget.\n"
+      "Usage: bitkerf VERB [MODEL] [options]; bitkerf help VERB explains a verb, bitkerf --version\n\n";
+  for (const Verb& verb : verbs()) text += fmt::format("  {:<15} {}\n", verb.name, verb.about);
+  std::string line = "\nExit codes: 0 all went well";
+  for (const FaultRow& row : kFaults) {
+    std::string word = fmt::format("{} {}", row.exit_code, row.meaning);
+    if (line.size() + word.size() > 97) text += line + ";\n", line = "  " + word;
+    else line += "; " + word;
+  }
+  return text + line + "\n";
 }
 
 std::string help_of(const Verb& verb) {

@@ -122,6 +122,16 @@ constexpr OptionRow kOptions[] = {
      "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
     {"--like", "MODEL", "with this file's recipe", "Follow the recipe that this file of ours was made by, matrix by matrix.",
      &Options::like},
+    {"--budget", "B", "64MiB, 3.2bpw, 40tok/s, ..",
+     "What the result may cost: 64MiB (the whole file), 3.2bpw, ram=128MiB, 40tok/s (decode here), ttft=300ms@512 (time to the "
+     "first token), 1.2x (decode, times uniform 4 bits). May be repeated: all hold at once.", &Options::budgets},
+    {"--max-kld", "X", "fewest bytes for this harm",
+     "Make the smallest file whose predicted divergence from the source is at most X nats per token.", &Options::max_kld, 0, 100},
+    {"--calibrate", "FILE", "calibrate on this text", "Calibrate on this text instead of the mix that comes with the program. May be repeated.",
+     &Options::calibrate},
+    {"--plan", "FILE", "do what this plan says", "Follow this plan (as `plan` prints it, perhaps edited) instead of making one.", &Options::plan_file},
+    {"--curve", "", "all sizes and their harm", "Print the Pareto set: the least harm for every size of file.", &Options::curve},
+    {"--explain", "LAYER", "why it is as it is", "Print all candidates of this layer with their costs; the chosen one is marked.", &Options::explain},
     {"-o,--output", "FILE", "the file to write", "The file to write; an older one is replaced only when it is whole.",
      &Options::output},
     {"--list", "", "formats, quantizers, forms", "List the number formats with their axes, the quantizers, and which paper is which recipe; with a model, what was "

@@ -42,6 +42,10 @@ struct Options {
   // Compressing.
   std::string recipe, like, output;
   bool search = false;
+  std::vector<std::string> budgets, calibrate;
+  double max_kld = 0;      // 0: none
+  std::string plan_file, explain;
+  bool curve = false;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;

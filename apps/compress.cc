@@ -1,0 +1,68 @@
+// Fits a model to a budget: plans, quantizes, writes, and says what it did.
+#include <fstream>
+#include <iterator>
+
+#include "compress/quantize_model.h"
+#include "core/check.h"
+#include "core/error.h"
+#include "load.h"
+#include "machine.h"
+#include "measure/clock.h"
+#include "output.h"
+#include "planning.h"
+#include "progress.h"
+#include "verbs.h"
+
+namespace bitkerf {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_of(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) fail(Fault::file, "{}: cannot be opened", path);
+  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+}
+
+}  // namespace
+
+int run_verb_compress(const Options& options) {
+  if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o FILE");
+  if (options.plan_file.empty() && options.budgets.empty() && options.max_kld <= 0)
+    throw Error(Fault::usage, "no budget given", "--budget 64MiB (or 3.2bpw, ram=128MiB, 40tok/s, ttft=300ms@512, 1.2x), --max-kld X, or --plan FILE");
+  std::unique_ptr<ModelFile> file;
+  Json report;
+  std::string recipe;
+  i64 most_bytes = 0;
+  double predicted = 0;
+  if (!options.plan_file.empty()) {
+    recipe = text_of(options.plan_file);
+    file = open_model_file(model_path(options.model));
+  } else {
+    Planning planning(options);
+    Plan plan = make_plan(planning.problem, planning.goal);
+    recipe = plan_text(planning.problem, plan, planning.goal);
+    report = plan_json(planning.problem, plan);
+    most_bytes = plan.bytes;
+    predicted = plan.harm;
+    file = std::move(planning.file);
+  }
+  Threads threads(thread_count(options.threads));
+  QuantizeReport quantized;
+  {
+    Progress progress("quantizing", "M weights", 1000000);
+    quantized = quantize_model(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); });
+  }
+  i64 bytes = open_model_file(options.output)->file_bytes();
+  if (most_bytes > 0) CHECK_LE(bytes, most_bytes);
+  report["output"] = options.output;
+  report["source_bytes"] = file->file_bytes();
+  report["file_bytes"] = bytes;
+  if (options.json) return print_json(report), 0;
+  print(fmt::format("{:12} {:>12} {:>12}\n{:12} {:12.2f} {:12.2f}\n", "", "source", "ours", "file MiB", static_cast<double>(file->file_bytes()) / (1 << 20),
+                    static_cast<double>(bytes) / (1 << 20)));
+  if (most_bytes > 0) print(fmt::format("{:12} {:12} {:12.5f}\n", "predicted", "", predicted));
+  return 0;
+}
+
+}  // namespace bitkerf

@@ -1,0 +1,77 @@
+#include "planning.h"
+
+#include <filesystem>
+#include <optional>
+
+#include "compress/content_key.h"
+#include "compress/plan/candidates.h"
+#include "core/cpu.h"
+#include "core/error.h"
+#include "load.h"
+#include "machine.h"
+#include "progress.h"
+
+namespace bitkerf {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Errors that other versions of the quantizers would find differ: raise this when they change.
+constexpr std::string_view kErrorsVersion = "1";
+
+PlanGoal goal_of(const Options& options) {
+  PlanGoal goal;
+  for (const std::string& text : options.budgets) goal.budgets.push_back(parse_budget(text));
+  goal.max_harm = options.max_kld;
+  return goal;
+}
+
+i64 prompt_tokens(const PlanGoal& goal) {
+  i64 tokens = 512;
+  for (const Budget& budget : goal.budgets)
+    if (budget.tokens > 0) tokens = budget.tokens;
+  return tokens;
+}
+
+}  // namespace
+
+Planning::Planning(const Options& options)
+    : file(open_model_file(model_path(options.model))),
+      threads(thread_count(options.threads)),
+      goal(goal_of(options)) {
+  matrices = std::make_unique<ModelMatrices>(*file, threads);
+  CandidateOptions how;
+  how.prompt_tokens = prompt_tokens(goal);
+  how.key = ContentKey().add(*file).add(kErrorsVersion).text();
+  std::string folder = cache_folder() + "/plans";
+  std::error_code ignored;
+  std::filesystem::create_directories(folder, ignored);
+  if (!ignored) how.cache = folder + "/" + how.key + ".errors";
+
+  Probe probe = load_probe(cache_folder(), chosen_isa(), threads.count(), false);
+  std::optional<CostModel> costs;
+  try {
+    costs = load_cost_model(cache_folder(), chosen_isa(), threads.count());
+  } catch (const Error&) {
+    // None was learned on this machine: the roofline stands for it.
+  }
+  how.probe = &probe;
+  how.costs = costs ? &*costs : nullptr;
+  Progress progress("trying candidates", "M weights", 1000000);
+  how.progress = [&](i64 done, i64 all) { return progress.show(done, all), true; };
+  problem = make_candidates(*file, *matrices, how, threads);
+  i64 context = chosen_context(options.context, matrices->shape().context);
+  problem.other_memory = matrices->session_bytes(context, options.chunk);
+}
+
+Json plan_json(const PlanProblem& problem, const Plan& plan) {
+  return {{"file_bytes", plan.bytes},
+          {"bits_per_weight", 8.0 * static_cast<double>(plan.bytes) / static_cast<double>(problem.parameters)},
+          {"predicted_kld", plan.harm},
+          {"predicted_decode_tokens_per_second", plan.seconds_decode > 0 ? 1 / plan.seconds_decode : 0},
+          {"predicted_prefill_seconds", plan.seconds_prefill},
+          {"prompt_tokens", problem.prompt_tokens},
+          {"gap", plan.gap}};
+}
+
+}  // namespace bitkerf
