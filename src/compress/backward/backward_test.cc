@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "compress/backward/differentiable_decoder.h"
+#include "compress/backward/measure_gradients.h"
+#include "core/error.h"
 #include "models/file_source.h"
 #include "models/list.h"
 #include "models/tiny_models.h"
@@ -178,6 +180,32 @@ TEST(Backward, LabelsAreDrawnFromTheModel) {
     EXPECT_NEAR(drawn / static_cast<double>(tokens), p * (1 - p), 0.03);  // four standard errors of 4,000 draws
   }
   EXPECT_NEAR(loss / static_cast<double>(tokens), entropy, 0.06);
+}
+
+TEST(Backward, OutputGradientsOfEveryRow) {
+  for (const TinyModel& tiny : {TinyModel{"qwen3", 0}, TinyModel{"phi3", 0}}) {
+    SCOPED_TRACE(tiny.name);
+    Threads one(1), two(2);
+    std::unique_ptr<ModelFile> file = open_model_file(tiny_model_path(tiny));
+    std::vector<std::vector<Token>> prompts = read_tiny_golden(tiny).prompts;
+    i64 calls = 0;
+    GradientReport report;
+    OutputGradients gradients = measure_gradients(*file, prompts, one, [&](i64 done, i64 all) { return calls++, done <= all; }, &report);
+    EXPECT_EQ(calls, 3);
+    EXPECT_EQ(report.tokens, 3 * 64);
+    EXPECT_EQ(gradients, measure_gradients(*file, prompts, two));
+    for (const Tensor& tensor : file->tensors()) {
+      if (tensor.shape.size() < 2) continue;
+      std::string name = tensor.name.substr(0, tensor.name.size() - std::string(".weight").size());
+      if (name == "token_embd" && file->find("output.weight")) continue;
+      ASSERT_EQ(static_cast<i64>(gradients[name].size()), tensor.rows()) << name;
+      for (float g : gradients[name]) EXPECT_GT(g, 0) << name;
+    }
+    EXPECT_EQ(static_cast<i64>(gradients["token_embd.input"].size()), file->find("token_embd.weight")->cols());
+    EXPECT_TRUE(measure_gradients(*file, prompts, one, [](i64, i64) { return false; }).empty());
+    prompts[1][3] = 136;
+    EXPECT_THROW(measure_gradients(*file, prompts, one), Error);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,35 @@
+// How much each output of each matrix matters to what a model says: E[g_r^2] over calibration text, g the derivative of
+// -log p(label) in output r, with labels drawn from the model itself. A change dW of a matrix whose inputs have the
+// second moment H then moves the model by about 1/2 sum_r E[g_r^2] dW_r H dW_r^T nats of KL divergence per token: the
+// second-order term of the divergence, with inputs and gradients of a token taken as independent and outputs as
+// uncorrelated (the diagonal of K-FAC's output factor).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/threads.h"
+#include "files/model_file.h"
+#include "files/tokenizer.h"
+
+namespace bitkerf {
+
+// By matrix, in the order of rows that models load ("blk.0.attn_q"; the head "output" or, tied, "token_embd"), and
+// "token_embd.input": (width) E[g_c^2] in column c of what the embedding's rows give, which a change e of token's row makes
+// 1/2 (share of the token in the text) sum_c E[g_c^2] e_c^2 of.
+using OutputGradients = std::map<std::string, std::vector<float>, std::less<>>;
+
+struct GradientReport {
+  double entropy = 0;  // mean -log p of the drawn labels: the model's own entropy in nats
+  i64 tokens = 0, bytes = 0;  // bytes: memory that the pass took beside the file
+};
+
+// windows: of at least two tokens, ids in the vocabulary (Fault::usage). progress(windows done, in all) may be empty;
+// false: stop, with an empty result. One pass forward and one back per window; the same bits for any number of threads.
+OutputGradients measure_gradients(const ModelFile& file, std::span<const std::vector<Token>> windows, Threads& threads,
+                                  const std::function<bool(i64 done, i64 all)>& progress = {}, GradientReport* report = nullptr);
+
+}  // namespace bitkerf
