@@ -18,6 +18,7 @@ constexpr OptionRow kOptions[] = {
      "The model: a GGUF file, the first part of a split one, or a Hugging Face folder. A bare name is also looked for "
      "in the cache folder. May be given without the flag.",
      &Options::model},
+    {"other", "MODEL", "the model to compare it with", "The second model, after the first one.", &Options::other},
     {"-p,--prompt", "TEXT", "the text to work on", "The text to work on. Without it and -f, a pipe is read.",
      &Options::prompt},
     {"-f,--file", "FILE", "read the text from FILE", "Read the text from this file; - is the standard input.",

@@ -13,7 +13,7 @@
 namespace bitkerf {
 
 struct Options {
-  std::string model;
+  std::string model, other;
   // What to work on.
   std::string prompt, file, system;
   bool chat = false;     // run: put the prompt into the model's chat template
