@@ -39,7 +39,7 @@ double check(const PackedLinear& linear, Isa isa, Matrix<const float> x, Matrix<
   double worst = 0;
   i64 step = std::max<i64>(1, linear.shape().rows / 97);
   for (i64 r = 0; r < linear.shape().rows; r += step) {
-    linear.expand(r, w.view());
+    linear.expand_stored(r, w.view());
     double top = 0;
     for (i64 c = 0; c < cols; c++) top = std::max(top, std::fabs(double{w(0, c)}));
     for (i64 t = 0; t < tokens; t++) {

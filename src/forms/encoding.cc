@@ -1,5 +1,6 @@
 #include "forms/encoding.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <new>
 #include <vector>
@@ -90,6 +91,21 @@ double brain_value(const Encoding&, const void* memory, i64 token, i64 col) {
   return bf16_to_f32(static_cast<std::uint16_t>(rows.pairs[token * rows.pairs_per_row + col / 2] >> 16 * (col % 2)));
 }
 
+// Floats that are not the caller's, because they are transformed: the head is what kernels of floats read.
+constexpr i64 kFloatHead = 64;
+i64 kept_float_bytes(const Encoding&, i64 tokens, i64 cols) { return kFloatHead + round_up<i64>(tokens * cols * 4, 64); }
+void prepare_kept_floats(const Encoding&, void* memory, i64 tokens, i64 cols) noexcept {
+  new (memory) Matrix<const float>(reinterpret_cast<const float*>(static_cast<std::byte*>(memory) + kFloatHead), tokens, cols);
+}
+void keep_floats(const Encoding&, Isa, Matrix<const float> x, i64 first, i64 last, void* memory) noexcept {
+  auto* rows = reinterpret_cast<float*>(static_cast<std::byte*>(memory) + kFloatHead);
+  for (i64 t = first; t < last; t++) std::copy_n(x.row(t), x.cols, rows + t * x.cols);
+}
+double kept_float(const Encoding&, const void* memory, i64 token, i64 col) {
+  return (*static_cast<const Matrix<const float>*>(memory))(token, col);
+}
+
+constexpr Encoding::Kind kKeptFloats = {kept_float_bytes, prepare_kept_floats, keep_floats, kept_float};
 constexpr Encoding::Kind kBrain = {brain_bytes, prepare_brain, encode_brain, brain_value};
 constexpr Encoding::Kind kFloats = {[](const Encoding&, i64, i64) -> i64 { return 0; }, [](const Encoding&, void*, i64, i64) noexcept {},
                                     [](const Encoding&, Isa, Matrix<const float>, i64, i64, void*) noexcept {}, nullptr};
@@ -117,6 +133,23 @@ const std::vector<Encoding>& table() {
   return kTable;
 }
 
+// Every transform of every encoding.
+const std::vector<Encoding>& transformed_table() {
+  static const std::vector<Encoding> kTable = [] {
+    std::vector<Encoding> rows;
+    for (const TransformRow& transform : transforms())
+      for (const Encoding& plain : table()) {
+        Encoding& row = rows.emplace_back(plain);
+        if (plain.kind == &kFloats) row.kind = &kKeptFloats;
+        row.name = fmt::format("{}/{}", transform.name, plain.name);
+        row.transform = &transform;
+        row.of_transformed = &plain;
+      }
+    return rows;
+  }();
+  return kTable;
+}
+
 }  // namespace
 
 std::span<const Encoding> encodings() { return table(); }
@@ -127,7 +160,48 @@ const Encoding& encoding(std::string_view name) {
     if (row.name == name) return row;
     known += (known.empty() ? "" : ", ") + row.name;
   }
-  fail(Fault::usage, "unknown encoding of activations '{}': expected one of {}", name, known);
+  if (std::size_t slash = name.find('/'); slash != name.npos) return transformed(encoding(name.substr(slash + 1)), &transform(name.substr(0, slash)));
+  fail(Fault::usage, "unknown encoding of activations '{}': expected one of {}, or TRANSFORM/ENCODING", name, known);
+}
+
+const Encoding& transformed(const Encoding& plain, const TransformRow* transform) {
+  CHECK(plain.transform == nullptr);
+  if (!transform) return plain;
+  for (const Encoding& row : transformed_table())
+    if (row.transform == transform && row.of_transformed == &plain) return row;
+  CHECK(false);
+}
+
+void Encoding::encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept {
+  if (!transform) return kind->encode(*this, isa, x, first, last, memory);
+  const Encoding* self = this;
+  for (i64 t = first; t < last; t++) encode_token({&self, 1}, {&memory, 1}, isa, x, t);
+}
+
+namespace {
+
+void encode_transformed(std::span<const Encoding* const> encodings, std::span<void* const> memories, Isa isa, const float* x, i64 cols, i64 t) noexcept {
+  alignas(64) float turned[kMostTransformed + 16];  // more, that encoders may read
+  const TransformRow* made = nullptr;
+  for (std::size_t i = 0; i < encodings.size(); i++) {
+    const Encoding& e = *encodings[i];
+    if (!e.transform) continue;
+    if (e.transform != made) transform_of(*e.transform, cols).input(isa, x, turned);
+    made = e.transform;
+    e.kind->encode(e, isa, {turned, t + 1, cols, 0}, t, t + 1, memories[i]);  // stride 0: row t is this one
+  }
+}
+
+}  // namespace
+
+void encode_token(std::span<const Encoding* const> encodings, std::span<void* const> memories, Isa isa, Matrix<const float> x, i64 t) noexcept {
+  bool any = false;
+  for (std::size_t i = 0; i < encodings.size(); i++) {
+    const Encoding& e = *encodings[i];
+    if (e.transform) any = true;
+    else e.kind->encode(e, isa, x, t, t + 1, memories[i]);
+  }
+  if (any) encode_transformed(encodings, memories, isa, x.row(t), x.cols, t);
 }
 
 const Encoding& float_input() { return table()[0]; }

@@ -8,6 +8,9 @@
 //                              (int16: 32639, so that code = 256 high + low with two signed bytes)
 //        bipolar1 .. bipolar4  the odd numbers -(2^b-1) .. 2^b-1: no zero, no bit lost (APT-LLM, section 3); the scale is
 //                              that of least squared error for normally distributed x (Max, 1960)
+//
+// TRANSFORM/ENCODING, as in hadamard/int8.row: of the transformed row (transforms/transform.h), which is made while it is in
+// the cache. Kernels see the encoding alone.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +20,7 @@
 
 #include "core/cpu.h"
 #include "core/view.h"
+#include "transforms/transform.h"
 
 namespace bitkerf {
 
@@ -34,21 +38,24 @@ struct Encoding {
   bool bipolar;
   i64 group;     // columns per scale, a multiple of 32 that divides kPassCols; kRowGroup: all
   i64 pad;       // columns are padded with zeros to a multiple of this
+  const TransformRow* transform = nullptr;   // of a row before it is encoded
+  const Encoding* of_transformed = nullptr;  // with a transform: the encoding without it
+  const Encoding& plain() const { return of_transformed ? *of_transformed : *this; }
 
   bool has_tables() const { return bits > 0 && bits <= 8; }
   bool has_planes() const { return bits > 0 && bits <= 4; }
   i64 bytes(i64 tokens, i64 cols) const { return kind->bytes(*this, tokens, cols); }
   // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
   void prepare(void* memory, i64 tokens, i64 cols) const noexcept { kind->prepare(*this, memory, tokens, cols); }
-  void encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept {
-    kind->encode(*this, isa, x, first, last, memory);
-  }
+  void encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept;
 };
 inline constexpr i64 kRowGroup = 0;
 
-// The table. Pointers into it stay valid.
+// The table, without transforms. Pointers into it stay valid.
 std::span<const Encoding> encodings();
 const Encoding& encoding(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
+// A plain encoding of rows that are transformed (nullptr: not).
+const Encoding& transformed(const Encoding& plain, const TransformRow* transform);
 const Encoding& float_input();
 // int8 with the rule of llama.cpp's Q8_0 blocks.
 const Encoding& int8_input();
@@ -72,6 +79,9 @@ struct IntRows {
 };
 // What kernels multiply: x after its encoding, as exact values (rows, cols). The reference of tests and checks.
 void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out);
+
+// Token t of several encodings of one input: a transform that they share is made once.
+void encode_token(std::span<const Encoding* const> encodings, std::span<void* const> memories, Isa isa, Matrix<const float> x, i64 t) noexcept;
 
 // The encoders of each instruction set (encode_*.cc): rows [first, last). All give the same bits.
 using EncodeInts = void (*)(Matrix<const float> x, i64 first, i64 last, const IntRows& out) noexcept;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/context.h"
 
@@ -21,6 +22,9 @@ class Linear {
   virtual void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept = 0;
   virtual i64 scratch(i64 tokens) const = 0;
 
+  // Matrices of this one's columns whose rows, one below the other, are its own; empty: it is multiplied as a whole.
+  virtual std::span<const std::unique_ptr<Linear>> parts() const { return {}; }
+
   // The exact weights this layer stands for, rows [first, first + out.rows): the judge in tests, and the lookup of a
   // tied embedding. May be called from several threads.
   virtual void expand(i64 first, Matrix<float> out) const noexcept = 0;
@@ -32,6 +36,8 @@ struct Product {
   Matrix<float> y;  // (tokens, linear->shape().rows)
 };
 void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept;
+// One matrix of parts, at least one: rows of different formats, forms and encodings.
+std::unique_ptr<Linear> stack_rows(std::vector<std::unique_ptr<Linear>> parts);
 // Arena bytes that multiply() takes at most for these layers.
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens);
 

@@ -55,7 +55,8 @@ void check_packed(const PackedMatrix& m, std::string_view form, i64 panel_bytes)
 }
 
 bool takes(const FormRow& form, const NumberFormat& format, const Encoding& input) {
-  return form.takes ? form.takes(format, input) : &input == &float_input();
+  const Encoding& plain = input.plain();  // all that kernels see
+  return form.takes ? form.takes(format, plain) : &plain == &float_input();
 }
 
 const Encoding& usual_input(const FormRow& form, const NumberFormat& format) {
@@ -78,9 +79,18 @@ const FormRow& form(std::string_view name) {
   fail(Fault::usage, "unknown form '{}': expected one of {}", name, known);
 }
 
+const TransformRow* studied_transform(std::string_view form) {
+  const std::size_t slash = form.find('/');
+  return slash != form.npos && form.substr(slash) == "/dense" ? &transform(form.substr(0, slash)) : nullptr;
+}
+
 std::unique_ptr<Linear> make_linear(const StoredMatrix& matrix, std::string_view forced, Threads& threads) {
   CHECK_EQ(matrix.shape.cols % matrix.type->block, 0);
   if (const ProductMode* mode = studied_products(forced, "linear")) return make_product_study(matrix, *mode, threads);
+  if (const TransformRow* transform = studied_transform(forced)) {
+    if (transform->fits(matrix.shape.cols)) return make_dense_of_transformed(matrix, *transform, threads);
+    return make_dense(matrix, threads);
+  }
   if (!forced.empty() && !studies_products(forced)) {
     const FormRow& row = form(forced);
     // A forced form that cannot hold a type (a small F32 matrix among quantized ones) leaves that one to the table.

@@ -56,6 +56,9 @@ const Encoding& usual_input(const FormRow& form, const NumberFormat& format);
 bool takes(const FormRow& form, const NumberFormat& format, const Encoding& input);
 const FormRow& form(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
 
+// The transform of "hadamard/dense", given in place of a form: a study of what a transform by itself changes; otherwise nullptr.
+const TransformRow* studied_transform(std::string_view form);
+
 // The form that is fastest for this type here; `forced` (may be empty) names another one.
 std::unique_ptr<Linear> make_linear(const StoredMatrix& matrix, std::string_view forced, Threads& threads);
 

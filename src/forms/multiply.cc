@@ -5,15 +5,7 @@
 
 namespace bitkerf {
 
-const PackedLinear& packed(const Linear& linear) {
-  auto* p = dynamic_cast<const PackedLinear*>(&linear);
-  CHECK(p != nullptr);
-  return *p;
-}
-
 namespace {
-
-constexpr i64 kMaxProducts = 8;
 
 struct Job {
   const PackedLinear* linear;
@@ -93,19 +85,28 @@ const PanelKernels& choose(const PackedLinear& linear, const Context& context, i
   return linear.choose(context.isa, tokens);
 }
 
+i64 packed_parts(const Linear& linear) {
+  i64 count = 0;
+  for_packed(linear, [&](const PackedLinear&, i64) { return ++count < 0; });
+  return count;
+}
+i64 packed_parts(std::span<const Product> products) {
+  i64 count = 0;
+  for (const Product& product : products) count += packed_parts(*product.linear);
+  return count;
+}
+
 // input(linear): what the kernels of this matrix read.
 template <class Input>
 void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Context& context, Input&& input) noexcept {
-  CHECK_LE(static_cast<i64>(products.size()), kMaxProducts);
   Arena::Scope scope(context.arena);
   if (tokens == 0) return;
 
-  Job jobs[kMaxProducts];
+  Job* jobs = context.arena.take<Job>(packed_parts(products));
   i64 count = 0, panels = 0, scratch_bytes = 0;
-  for (const Product& product : products) {
-    const PackedLinear& linear = packed(*product.linear);
+  auto add = [&](const PackedLinear& linear, Matrix<float> y) {
     CHECK_EQ(linear.shape().cols, cols);
-    CHECK_EQ(product.y.rows, tokens);
+    CHECK_EQ(y.rows, tokens);
     const PanelKernels& kernels = choose(linear, context, tokens);
     const void* memory = input(linear);
     if (tokens == 1 && kernels.prepare) {
@@ -113,10 +114,15 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
       for (i64 i = 0; i < count; i++) prepared |= jobs[i].input == memory && jobs[i].kernels->prepare == kernels.prepare;
       if (!prepared) kernels.prepare(memory, 0);
     }
-    jobs[count++] = {&linear, &kernels, memory, product.y, panels};
+    jobs[count++] = {&linear, &kernels, memory, y, panels};
     panels += linear.panels();
     scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
-  }
+  };
+  for (const Product& product : products)
+    for_packed(*product.linear, [&](const PackedLinear& linear, i64 row) {
+      add(linear, product.y.sub_cols(row, linear.shape().rows));
+      return false;
+    });
 
   const i64 sums_bytes = sums_scratch(tokens), worker_bytes = scratch_bytes + sums_bytes;
   std::byte* scratch = tokens == 1 ? nullptr : context.arena.take<std::byte>(worker_bytes * context.threads.count());
@@ -139,8 +145,8 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
 void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept {
   // Encode the input once for each encoding that some product reads.
   Arena::Scope scope(context.arena);
-  const Encoding* encodings[kMaxProducts];
-  void* memories[kMaxProducts];
+  const Encoding** encodings = context.arena.take<const Encoding*>(packed_parts(products));
+  void** memories = context.arena.take<void*>(packed_parts(products));
   i64 known = 0;
   multiply_inputs(products, x.rows, x.cols, context, [&](const PackedLinear& linear) -> const void* {
     const Encoding& encoding = linear.input();
@@ -165,23 +171,35 @@ void multiply(std::span<const Product> products, const ProductInput& input, Cont
 }
 
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
-  // An upper bound: as if every product had its own encoding, and for kMaxThreads workers' tiles of the largest kind.
-  i64 bytes = 0, tile = 0;
-  for (const Linear* linear : linears) {
-    const PackedLinear& p = packed(*linear);
-    bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.shape().cols));
+  // An upper bound: for kMaxThreads workers' tiles of the largest kind.
+  i64 bytes = 0, tile = 0, parts = 0;
+  std::vector<const Encoding*> known;
+  auto add = [&](const PackedLinear& p, i64) {
+    parts++;
+    if (std::find(known.begin(), known.end(), &p.input()) == known.end()) {
+      bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.shape().cols));
+      known.push_back(&p.input());
+    }
     for (const IsaRow& isa : isas()) {
       if (!runs(isa.isa)) continue;
       KernelList list = p.kernels(isa.isa);
       for (const PanelKernels* kernels : list.all()) tile = std::max(tile, tile_scratch(p, *kernels));
     }
-  }
-  return bytes + Arena::bytes_of<std::byte>((tile + sums_scratch(tokens)) * kMaxThreads);
+    return false;
+  };
+  for (const Linear* linear : linears) for_packed(*linear, add);
+  return bytes + Arena::bytes_of<Job>(parts) + 2 * Arena::bytes_of<void*>(parts) + Arena::bytes_of<std::byte>((tile + sums_scratch(tokens)) * kMaxThreads);
 }
 
 void PackedLinear::apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept {
   Product product{this, y};
   multiply({&product, 1}, x, context);
+}
+
+void PackedLinear::expand(i64 first, Matrix<float> out) const noexcept {
+  expand_stored(first, out);
+  if (!transform_) return;
+  for (i64 r = 0; r < out.rows; r++) transform_->original(isa_, out.row(r), out.row(r));
 }
 
 i64 PackedLinear::scratch(i64 tokens) const {

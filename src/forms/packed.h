@@ -62,24 +62,32 @@ class PackedLinear : public Linear {
   // All panels, as a file keeps them.
   std::span<const std::byte> packed_bytes() const { return {bytes_, static_cast<std::size_t>(panels() * panel_bytes_)}; }
 
+  // Rows [first, first + out.rows) as panels hold them: the weights, or W T^-1 when the input is transformed by T.
+  virtual void expand_stored(i64 first, Matrix<float> out) const noexcept = 0;
+
   Shape shape() const final { return shape_; }
+  void expand(i64 first, Matrix<float> out) const noexcept final;
   i64 bytes() const override { return panels() * panel_bytes_; }
   void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept final;
   i64 scratch(i64 tokens) const final;
 
  protected:
-  PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input)
-      : shape_(shape), panel_bytes_(panel_bytes), input_(&input), data_(ceil_div(shape.rows, kPanelRows) * panel_bytes, false),
-        bytes_(data_.data()) {}
+  PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input) : PackedLinear(shape, panel_bytes, input, nullptr) {
+    data_ = Buffer<std::byte>(panels() * panel_bytes, false);
+    bytes_ = data_.data();
+  }
   // Panels that lie elsewhere (a mapped file) and outlive this; 64-byte aligned.
   PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input, const std::byte* bytes)
-      : shape_(shape), panel_bytes_(panel_bytes), input_(&input), bytes_(bytes) {}
+      : shape_(shape), panel_bytes_(panel_bytes), input_(&input),
+        transform_(input.transform ? &transform_of(*input.transform, shape.cols) : nullptr), isa_(chosen_isa()), bytes_(bytes) {}
   std::byte* writable_panel(i64 i) { return data_.data() + i * panel_bytes_; }
 
  private:
   Shape shape_;
   i64 panel_bytes_;
   const Encoding* input_;
+  const Transform* transform_;  // of the input, or nullptr
+  Isa isa_;                     // that expand() uses
   Buffer<std::byte> data_;
   const std::byte* bytes_;
 };

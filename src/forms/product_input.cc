@@ -3,17 +3,25 @@
 namespace bitkerf {
 namespace {
 
-// Calls use(encoding) once for every integer encoding among the readers; answers whether one takes floats.
+// Calls use(encoding) once for every encoding among the readers; answers whether one takes floats as they are.
 template <class Use>
 bool for_encodings(std::span<const Linear* const> readers, Use&& use) {
   bool floats = false;
-  for (std::size_t i = 0; i < readers.size(); i++) {
-    const Encoding& encoding = packed(*readers[i]).input();
+  auto every_part = [&](auto&& of) {
+    for (const Linear* reader : readers)
+      if (for_packed(*reader, [&](const PackedLinear& part, i64) { return of(part); })) return;
+  };
+  every_part([&](const PackedLinear& part) {
     bool before = false;
-    for (std::size_t j = 0; j < i; j++) before |= &packed(*readers[j]).input() == &encoding;
-    if (&encoding == &float_input()) floats = true;
-    else if (!before) use(encoding);
-  }
+    every_part([&](const PackedLinear& other) {
+      if (&other == &part) return true;
+      before = &other.input() == &part.input();
+      return before;
+    });
+    if (&part.input() == &float_input()) floats = true;
+    else if (!before) use(part.input());
+    return false;
+  });
   return floats;
 }
 
@@ -29,8 +37,11 @@ ProductInput::ProductInput(std::span<const Linear* const> readers, i64 tokens, C
     at += whole_lines(bytes);
     return p;
   };
+  i64 encodings = 0;
+  for_encodings(readers, [&](const Encoding&) { encodings++; });
+  encodings_ = reinterpret_cast<const Encoding**>(take(encodings * static_cast<i64>(sizeof(void*))));
+  memories_ = reinterpret_cast<void**>(take(encodings * static_cast<i64>(sizeof(void*))));
   bool floats = for_encodings(readers, [&](const Encoding& encoding) {
-    CHECK_LT(count_, kMost);
     encodings_[count_] = &encoding;
     memories_[count_] = take(encoding.bytes(tokens, cols_));
     encoding.prepare(memories_[count_], tokens, cols_);
@@ -45,9 +56,13 @@ ProductInput::ProductInput(std::span<const Linear* const> readers, i64 tokens, C
 }
 
 i64 ProductInput::scratch(std::span<const Linear* const> readers, i64 tokens, int threads) {
-  i64 bytes = 0, cols = readers[0]->shape().cols;
-  bool floats = for_encodings(readers, [&](const Encoding& encoding) { bytes += whole_lines(encoding.bytes(tokens, cols)); });
-  return bytes + whole_lines(floats ? tokens * cols * 4 : threads * row_floats(cols) * 4);
+  i64 bytes = 0, encodings = 0, cols = readers[0]->shape().cols;
+  bool floats = for_encodings(readers, [&](const Encoding& encoding) {
+    bytes += whole_lines(encoding.bytes(tokens, cols));
+    encodings++;
+  });
+  return bytes + 2 * whole_lines(encodings * static_cast<i64>(sizeof(void*))) +
+         whole_lines(floats ? tokens * cols * 4 : threads * row_floats(cols) * 4);
 }
 
 const void* ProductInput::of(const Encoding& encoding) const noexcept {
@@ -55,7 +70,7 @@ const void* ProductInput::of(const Encoding& encoding) const noexcept {
     CHECK(floats_.data != nullptr);
     return &read_floats_;
   }
-  for (int i = 0; i < count_; i++)
+  for (i64 i = 0; i < count_; i++)
     if (encodings_[i] == &encoding) return memories_[i];
   CHECK(false);
   return nullptr;

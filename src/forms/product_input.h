@@ -22,7 +22,8 @@ class ProductInput {
   // Row t has been written.
   void done(int worker, i64 t) const noexcept {
     Matrix<const float> every_row{row(worker, t), t + 1, cols_, 0};  // stride 0: row t is this one
-    for (int i = 0; i < count_; i++) encodings_[i]->encode(isa_, every_row, t, t + 1, memories_[i]);
+    const auto count = static_cast<std::size_t>(count_);
+    encode_token({encodings_, count}, {memories_, count}, isa_, every_row, t);
   }
   // What the kernels of a matrix with this encoding get as input.
   const void* of(const Encoding& encoding) const noexcept;
@@ -30,10 +31,9 @@ class ProductInput {
  private:
   static i64 row_floats(i64 cols) { return round_up<i64>(cols, 16) + 16; }
 
-  static constexpr int kMost = 8;
-  const Encoding* encodings_[kMost];
-  void* memories_[kMost];
-  int count_ = 0;
+  i64 count_ = 0;  // encodings
+  const Encoding** encodings_;
+  void** memories_;
   i64 tokens_, cols_;
   Isa isa_;
   Matrix<const float> read_floats_;
@@ -41,8 +41,18 @@ class ProductInput {
   float* rows_ = nullptr;  // else one row for every worker
 };
 
-// Every matrix that models see is packed.
-const PackedLinear& packed(const Linear& linear);
+// Every matrix that models see is packed, or made of parts that are: calls use(part, its first row) until one answers true,
+// and returns whether one did.
+template <class Use>
+bool for_packed(const Linear& linear, Use&& use, i64 first_row = 0) {
+  if (auto* p = dynamic_cast<const PackedLinear*>(&linear)) return use(*p, first_row);
+  CHECK(!linear.parts().empty());
+  for (const std::unique_ptr<Linear>& part : linear.parts()) {
+    if (for_packed(*part, use, first_row)) return true;
+    first_row += part->shape().rows;
+  }
+  return false;
+}
 
 void multiply(std::span<const Product> products, const ProductInput& input, Context& context) noexcept;
 

@@ -34,7 +34,7 @@ class GuardedLinear final : public PackedLinear {
   const void* kernel_data() const override { return inner_.kernel_data(); }
   i64 bytes() const override { return inner_.bytes(); }
   std::string describe() const override { return inner_.describe(); }
-  void expand(i64 first, Matrix<float> out) const noexcept override { inner_.expand(first, out); }
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override { inner_.expand_stored(first, out); }
 
  private:
   const PackedLinear& inner_;

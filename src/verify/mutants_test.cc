@@ -90,7 +90,7 @@ class Faulty final : public PackedLinear {
   const PanelKernels& choose(Isa isa, i64) const override { return kernels_[static_cast<int>(isa)]; }
   const void* kernel_data() const override { return inner_->kernel_data(); }
   std::string describe() const override { return "faulty"; }
-  void expand(i64 first, Matrix<float> out) const noexcept override { inner_->expand(first, out); }
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override { inner_->expand_stored(first, out); }
 
  private:
   std::unique_ptr<PackedLinear> inner_;

@@ -124,7 +124,7 @@ class Placed final : public PackedLinear {
   KernelList kernels(Isa isa) const override { return inner_.kernels(isa); }
   const void* kernel_data() const override { return inner_.kernel_data(); }
   std::string describe() const override { return inner_.describe(); }
-  void expand(i64 first, Matrix<float> out) const noexcept override { inner_.expand(first, out); }
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override { inner_.expand_stored(first, out); }
 
  private:
   const PackedLinear& inner_;

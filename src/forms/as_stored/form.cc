@@ -70,7 +70,7 @@ class AsStored final : public PackedLinear {
   }
   std::string describe() const override { return fmt::format("as_stored {}", stored_.stored); }
 
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     constexpr i64 kChunk = 256;
     alignas(64) u8 tile[64 + kChunk * kPanelRows + kChunk / 16 * kPanelRows * 2 * 4];
     for (i64 i = 0; i < out.rows; i++) {

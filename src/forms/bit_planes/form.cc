@@ -82,7 +82,7 @@ class BitPlanes final : public UnitLinear {
                                         : fmt::format("bit_planes {}, top {} bits", format_.name, bits_);
   }
 
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++)
       for (i64 c = 0; c < out.cols; c++) {
         i64 r = first + i, g = format_.group_of(c);

@@ -32,8 +32,8 @@ void transpose(const float* rows, i64 stride, i64 count, float* out) {
 
 class Dense final : public PackedLinear {
  public:
-  Dense(const StoredMatrix& matrix, Threads& threads)
-      : PackedLinear(matrix.shape, matrix.shape.cols * kPanelRows * 4, float_input()), from_(matrix.type->name) {
+  Dense(const StoredMatrix& matrix, const Encoding& input, Threads& threads)
+      : PackedLinear(matrix.shape, matrix.shape.cols * kPanelRows * 4, input), from_(matrix.type->name) {
     i64 cols = matrix.shape.cols, row_bytes = matrix.type->bytes(cols);
     threads.split(panels(), [&](i64 first, i64 last) {
       constexpr i64 kChunk = 256;  // columns at a time: a multiple of every block length
@@ -51,8 +51,8 @@ class Dense final : public PackedLinear {
       }
     });
   }
-  Dense(const Quantized& q, Threads& threads)
-      : PackedLinear(q.shape(), q.shape().cols * kPanelRows * 4, float_input()), from_(q.format.name) {
+  Dense(const Quantized& q, const Encoding& input, Threads& threads)
+      : PackedLinear(q.shape(), q.shape().cols * kPanelRows * 4, input), from_(q.format.name) {
     threads.split(panels(), [&](i64 first, i64 last) {
       for (i64 p = first; p < last; p++) {
         auto* out = reinterpret_cast<float*>(writable_panel(p));
@@ -66,7 +66,7 @@ class Dense final : public PackedLinear {
   }
   KernelList kernels(Isa isa) const override { return dense_kernels(isa); }
   std::string describe() const override { return fmt::format("dense f32 (from {})", from_); }
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++) {
       i64 r = first + i;
       const auto* w = reinterpret_cast<const float*>(panel(r / kPanelRows)) + r % kPanelRows;
@@ -109,7 +109,7 @@ class DenseHalf final : public PackedLinear {
     return rows[isa == Isa::avx512 && has_bf16_products() ? 3 : 2];
   }
   std::string describe() const override { return fmt::format("dense {}{}", type_->name, &input() == &float_input() ? "" : " x bf16"); }
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++) {
       i64 r = first + i;
       for (i64 c = 0; c < out.cols; c++)
@@ -180,7 +180,7 @@ class StoredFloat final : public PackedLinear {
   }
   const void* kernel_data() const override { return &stored_; }
   std::string describe() const override { return fmt::format("stored_float {}", stored_.type->name); }
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++) {
       i64 r = first + i;
       stored_.type->dequantize(panel(r / kPanelRows) + r % kPanelRows * stored_.row_bytes,
@@ -195,7 +195,18 @@ class StoredFloat final : public PackedLinear {
 }  // namespace
 
 std::unique_ptr<Linear> make_dense(const StoredMatrix& matrix, Threads& threads) {
-  return std::make_unique<Dense>(matrix, threads);
+  return std::make_unique<Dense>(matrix, float_input(), threads);
+}
+std::unique_ptr<Linear> make_dense_of_transformed(const StoredMatrix& matrix, const TransformRow& row, Threads& threads) {
+  OwnedMatrix<float> weights(matrix.shape.rows, matrix.shape.cols);
+  const i64 row_bytes = matrix.type->bytes(matrix.shape.cols);
+  threads.split(matrix.shape.rows, [&](i64 first, i64 last) {
+    for (i64 r = first; r < last; r++)
+      matrix.type->dequantize(matrix.data + r * row_bytes, matrix.shape.cols / matrix.type->block, weights.view().row(r));
+  });
+  transform_weights(transform_of(row, matrix.shape.cols), weights.view(), threads);
+  StoredMatrix turned{stored_type("F32"), reinterpret_cast<const std::byte*>(weights.view().data), matrix.shape};
+  return std::make_unique<Dense>(turned, transformed(float_input(), &row), threads);
 }
 bool dense_half_holds(const StoredType& type) { return &type == stored_type("F16") || &type == stored_type("BF16"); }
 std::unique_ptr<Linear> make_dense_half(const StoredMatrix& matrix, Threads& threads) {
@@ -205,8 +216,8 @@ bool dense_bf16_holds(const StoredType& type) { return &type == stored_type("BF1
 std::unique_ptr<Linear> make_dense_bf16(const StoredMatrix& matrix, Threads& threads) {
   return std::make_unique<DenseHalf>(matrix, encoding("bf16"), threads);
 }
-std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, const Encoding&, Threads& threads) {
-  return std::make_unique<Dense>(quantized, threads);
+std::unique_ptr<PackedLinear> pack_dense(const Quantized& quantized, const Encoding& input, Threads& threads) {
+  return std::make_unique<Dense>(quantized, &input.plain() == &float_input() ? input : float_input(), threads);
 }
 std::unique_ptr<Linear> make_stored_float(const StoredMatrix& matrix, Threads& threads) {
   return std::make_unique<StoredFloat>(matrix, threads);

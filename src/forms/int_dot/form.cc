@@ -107,7 +107,7 @@ class IntDot final : public UnitLinear {
   const void* kernel_data() const override { return &view_; }
   std::string describe() const override { return fmt::format("int_dot {}", format_.label()); }
 
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++)
       for (i64 c = 0; c < out.cols; c++) {
         i64 r = first + i, g = format_.group_of(c);

@@ -37,7 +37,7 @@ class ProductStudy final : public PackedLinear {
   }
   const void* kernel_data() const override { return &mode_.l_mul; }
   std::string describe() const override { return fmt::format("{} products", mode_.name); }
-  void expand(i64 first, Matrix<float> out) const noexcept override {
+  void expand_stored(i64 first, Matrix<float> out) const noexcept override {
     for (i64 i = 0; i < out.rows; i++)
       for (i64 c = 0; c < out.cols; c++)
         out(i, c) = reinterpret_cast<const float*>(panel((first + i) / kPanelRows))[c * kPanelRows + (first + i) % kPanelRows];
