@@ -121,6 +121,12 @@ constexpr OptionRow kOptions[] = {
     {"--recipe", "TEXT", "PATTERN=rtn/int4.g64; ...",
      "What to do with each matrix: lines of PATTERN = QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
      "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
+    {"--calibration", "FILE", "statistics of calibrate", "Statistics of the model's inputs, as `calibrate` or llama-imatrix writes them, for quantizers that "
+     "look at data (gptq).", &Options::calibration},
+    {"--calibrate", "TEXT", "text files in place of ours",
+     "Files of text to calibrate on, in equal shares, in place of the mix that is built in; `+` stands for that mix. May be repeated.",
+     &Options::calibrate},
+    {"--windows", "N", "of 512 tokens to look at", "How many windows of 512 tokens to look at.", &Options::windows, 1, 1000000},
     {"--like", "MODEL", "with this file's recipe", "Follow the recipe that this file of ours was made by, matrix by matrix.",
      &Options::like},
     {"--budget", "B", "64MiB, 3.2bpw, 40tok/s, ..",
@@ -128,8 +134,6 @@ constexpr OptionRow kOptions[] = {
      "first token), 1.2x (decode, times uniform 4 bits). May be repeated: all hold at once.", &Options::budgets},
     {"--max-kld", "X", "fewest bytes for this harm",
      "Make the smallest file whose predicted divergence from the source is at most X nats per token.", &Options::max_kld, 0, 100},
-    {"--calibrate", "FILE", "calibrate on this text", "Calibrate on this text instead of the mix that comes with the program. May be repeated.",
-     &Options::calibrate},
     {"--plan", "FILE", "do what this plan says", "Follow this plan (as `plan` prints it, perhaps edited) instead of making one.", &Options::plan_file},
     {"--curve", "", "all sizes and their harm", "Print the Pareto set: the least harm for every size of file.", &Options::curve},
     {"--explain", "LAYER", "why it is as it is", "Print all candidates of this layer with their costs; the chosen one is marked.", &Options::explain},

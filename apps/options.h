@@ -41,8 +41,11 @@ struct Options {
   i64 bits = 0;            // 0: all planes
   // Compressing.
   std::string recipe, like, output;
+  std::vector<std::string> calibrate;  // files of text
+  std::string calibration;             // a file of statistics
+  i64 windows = 64;
   bool search = false;
-  std::vector<std::string> budgets, calibrate;
+  std::vector<std::string> budgets;
   double max_kld = 0;      // 0: none
   std::string plan_file, explain;
   bool curve = false;

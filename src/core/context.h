@@ -49,12 +49,15 @@ class Arena {
   i64 used_ = 0;
 };
 
+class InputObserver;  // forms/linear.h
+
 struct Context {
   Threads& threads;
   Arena& arena;
   Isa isa;
   // Forces the kernels of this name (PanelKernels::name) on the matrices that have them; for benches and tests.
   std::string_view kernel = {};
+  InputObserver* observer = nullptr;  // of the inputs of products, while statistics are gathered
 };
 
 }  // namespace bitkerf

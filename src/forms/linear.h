@@ -41,4 +41,12 @@ std::unique_ptr<Linear> stack_rows(std::vector<std::unique_ptr<Linear>> parts);
 // Arena bytes that multiply() takes at most for these layers.
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens);
 
+// Is shown the input of every call of multiply() under a Context that names it, on the calling thread, before the
+// products are computed. The matrices must read floats.
+class InputObserver {
+ public:
+  virtual ~InputObserver() = default;
+  virtual void see(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept = 0;
+};
+
 }  // namespace bitkerf

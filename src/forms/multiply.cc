@@ -143,6 +143,7 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
 }  // namespace
 
 void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept {
+  if (context.observer) context.observer->see(products, x, context);
   // Encode the input once for each encoding that some product reads.
   Arena::Scope scope(context.arena);
   const Encoding** encodings = context.arena.take<const Encoding*>(packed_parts(products));
@@ -166,6 +167,7 @@ void multiply(std::span<const Product> products, Matrix<const float> x, Context&
 }
 
 void multiply(std::span<const Product> products, const ProductInput& input, Context& context) noexcept {
+  if (context.observer) context.observer->see(products, *static_cast<const Matrix<const float>*>(input.of(float_input())), context);
   multiply_inputs(products, input.tokens(), input.cols(), context,
                   [&](const PackedLinear& linear) { return input.of(linear.input()); });
 }

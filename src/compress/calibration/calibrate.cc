@@ -1,0 +1,251 @@
+#include "compress/calibration/calibrate.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "core/error.h"
+#include "forms/packed.h"
+#include "models/file_source.h"
+#include "models/list.h"
+
+namespace bitkerf {
+namespace {
+
+// The file's source, and the name of each matrix that it gave.
+class NamingSource final : public LinearSource {
+ public:
+  NamingSource(const ModelFile& file, Threads& threads) : file_(file), plain_(file, "dense", threads, {}) {}
+  bool has(std::string_view name) const override { return plain_.has(name); }
+  Shape shape(std::string_view name) const override { return plain_.shape(name); }
+  Buffer<float> vector(std::string_view name, i64 n) override { return plain_.vector(name, n); }
+  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
+    std::unique_ptr<Linear> made = plain_.linear(name, shape, rows);
+    const auto* panels = dynamic_cast<const PackedLinear*>(made.get());
+    if (!panels || &panels->input() != &float_input())
+      throw Error(Fault::file, fmt::format("{}: '{}' is packed for products of {}", file_.path(), name, panels ? panels->input().name : "another kind"),
+                  "calibrate the model that it was made from");
+    names[made.get()] = std::string(name);
+    return made;
+  }
+  std::map<const Linear*, std::string> names;
+
+ private:
+  const ModelFile& file_;
+  FileSource plain_;
+};
+
+// Columns of the moment matrix that one task computes; its part of x (512 tokens) takes 128 KiB.
+constexpr i64 kTileCols = 64;
+
+// Adds x^T x to the upper triangle. Tiles are whole tasks with sums in one order.
+void add_moment(Matrix<const float> x, Matrix<float> sum, Threads& threads) noexcept {
+  i64 tiles = ceil_div(x.cols, kTileCols), half = ceil_div<i64>(tiles, 2);
+  auto tile = [&](i64 i) {
+    i64 first = i * kTileCols, count = std::min(kTileCols, x.cols - first), rest = x.cols - first;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<blasint>(count), static_cast<blasint>(rest), static_cast<blasint>(x.rows), 1,
+                x.data + first, static_cast<blasint>(x.stride), x.data + first, static_cast<blasint>(x.stride), 1, sum.row(first) + first,
+                static_cast<blasint>(sum.stride));
+  };
+  // A tile near the top, which is long, goes with one near the bottom.
+  threads.split(half, [&](i64 first, i64 last) {
+    for (i64 i = first; i < last; i++) {
+      tile(i);
+      if (tiles - 1 - i != i) tile(tiles - 1 - i);
+    }
+  });
+}
+
+class Observer final : public InputObserver {
+ public:
+  explicit Observer(const std::map<const Linear*, std::string>& names) : names_(names) {}
+
+  void see(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept override {
+    std::shared_ptr<InputStatistics> own;
+    for (const Product& product : products) {
+      std::shared_ptr<InputStatistics>& known = sums_[names_.at(product.linear)];
+      if (known) own = known;
+    }
+    if (!own) own = empty(x.cols);
+    for (const Product& product : products) sums_[names_.at(product.linear)] = own;
+    add(x, *own, context.threads);
+  }
+  void see(const std::string& name, Matrix<const float> x, Threads& threads) {
+    std::shared_ptr<InputStatistics>& own = sums_[name];
+    if (!own) own = empty(x.cols);
+    add(x, *own, threads);
+  }
+
+  // What is there holds sums, upper triangles filled.
+  Statistics sums() const {
+    Statistics s;
+    for (const auto& [name, input] : sums_) s.inputs[name] = input;
+    return s;
+  }
+  void go_on_from(const Statistics& sums) {
+    std::map<const InputStatistics*, std::shared_ptr<InputStatistics>> copies;
+    for (const auto& [name, input] : sums.inputs) {
+      std::shared_ptr<InputStatistics>& copy = copies[input.get()];
+      if (!copy) {
+        copy = empty(input->cols());
+        copy->tokens = input->tokens, copy->mean = input->mean, copy->largest = input->largest;
+        std::copy_n(input->moment.view().data, input->cols() * input->cols(), copy->moment.view().data);
+      }
+      sums_[name] = copy;
+    }
+  }
+  // Sums become means, and the matrices symmetric.
+  Statistics finish(Threads& threads) {
+    std::map<InputStatistics*, bool> done;
+    for (auto& [name, input] : sums_) {
+      if (!done.emplace(input.get(), true).second) continue;
+      double tokens = static_cast<double>(input->tokens);
+      Matrix<float> m = input->moment.view();
+      threads.split(m.rows, [&](i64 first, i64 last) {
+        for (i64 r = first; r < last; r++)
+          for (i64 c = r; c < m.cols; c++) m(r, c) = static_cast<float>(m(r, c) / tokens);
+      });
+      for (i64 r = 0; r < m.rows; r++)
+        for (i64 c = 0; c < r; c++) m(r, c) = m(c, r);
+      for (float& v : input->mean) v = static_cast<float>(v / tokens);
+    }
+    return sums();
+  }
+
+ private:
+  static std::shared_ptr<InputStatistics> empty(i64 cols) {
+    auto s = std::make_shared<InputStatistics>();
+    s->moment = OwnedMatrix<float>(cols, cols);
+    s->mean.assign(static_cast<std::size_t>(cols), 0);
+    s->largest.assign(static_cast<std::size_t>(cols), 0);
+    return s;
+  }
+  static void add(Matrix<const float> x, InputStatistics& s, Threads& threads) noexcept {
+    CHECK_EQ(x.cols, s.cols());
+    s.tokens += x.rows;
+    add_moment(x, s.moment.view(), threads);
+    std::vector<float> sum(static_cast<std::size_t>(x.cols), 0.0f);
+    for (i64 t = 0; t < x.rows; t++) {
+      const float* row = x.row(t);
+      for (i64 c = 0; c < x.cols; c++) {
+        sum[static_cast<std::size_t>(c)] += row[c];
+        s.largest[static_cast<std::size_t>(c)] = std::max(s.largest[static_cast<std::size_t>(c)], std::fabs(row[c]));
+      }
+    }
+    for (std::size_t c = 0; c < sum.size(); c++) s.mean[c] += sum[c];
+  }
+
+  const std::map<const Linear*, std::string>& names_;
+  std::map<std::string, std::shared_ptr<InputStatistics>, std::less<>> sums_;
+};
+
+// Of what an interrupted pass must agree with to be gone on from.
+std::string fingerprint(const std::string& origin, std::span<const std::vector<Token>> windows, const ModelFile& file) {
+  std::uint64_t hash = 14695981039346656037u;  // FNV-1a
+  auto mix = [&](std::uint64_t v) { hash = (hash ^ v) * 1099511628211u; };
+  for (const std::vector<Token>& window : windows)
+    for (Token token : window) mix(static_cast<std::uint64_t>(token));
+  mix(static_cast<std::uint64_t>(file.file_bytes()));
+  for (const Tensor& t : file.tensors())
+    for (i64 i = 0; i < std::min<i64>(t.bytes, 64); i++) mix(static_cast<std::uint64_t>(t.data[i]));
+  return fmt::format("sums of {:016x} {}", hash, origin);
+}
+
+}  // namespace
+
+std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, std::span<const CalibrationText> texts, i64 count, i64 length) {
+  double all = 0;
+  for (const CalibrationText& text : texts) all += text.share;
+  struct Source {
+    std::vector<Token> tokens;
+    i64 there, taken;
+  };
+  std::vector<Source> sources;
+  double before = 0;
+  for (const CalibrationText& text : texts) {
+    Source s{tokenizer.encode_prompt(text.text, Specials::as_text), 0, 0};
+    s.there = static_cast<i64>(s.tokens.size()) / length;
+    double after = before + text.share;
+    // Rounded sums, so that all parts together are `count`.
+    s.taken = std::min(s.there, static_cast<i64>(std::llround(static_cast<double>(count) * after / all)) -
+                                    static_cast<i64>(std::llround(static_cast<double>(count) * before / all)));
+    before = after;
+    sources.push_back(std::move(s));
+  }
+  // Window i of n of a text stands at (i + 1/2) / n of the whole.
+  std::vector<std::pair<double, std::vector<Token>>> placed;
+  for (const Source& s : sources) {
+    for (i64 i = 0; i < s.taken; i++) {
+      i64 window = s.there * (2 * i + 1) / (2 * s.taken);
+      std::vector<Token> tokens(s.tokens.begin() + window * length, s.tokens.begin() + (window + 1) * length);
+      if (tokenizer.adds_bos() && tokenizer.bos() >= 0) tokens[0] = tokenizer.bos();
+      placed.emplace_back((static_cast<double>(i) + 0.5) / static_cast<double>(s.taken), std::move(tokens));
+    }
+  }
+  if (placed.empty()) fail(Fault::usage, "the calibration texts give no window of {} tokens", length);
+  std::stable_sort(placed.begin(), placed.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::vector<Token>> windows;
+  for (auto& [place, tokens] : placed) windows.push_back(std::move(tokens));
+  return windows;
+}
+
+Statistics calibrate(const ModelFile& file, std::span<const std::vector<Token>> windows, const std::string& origin, Threads& threads,
+                     const Calibration& how) {
+  openblas_set_num_threads(1);  // `threads` share the work out
+  NamingSource source(file, threads);
+  ModelOptions options;
+  options.cache = CacheType::f32;
+  std::unique_ptr<Model> model = describe_model(file, source, options, threads);
+  std::string head = source.has("output.weight") ? "output" : "token_embd";
+  i64 length = static_cast<i64>(windows[0].size());
+  Arena arena(model->scratch(length, length));
+  Observer observer(source.names);
+  Context context{threads, arena, chosen_isa()};
+  context.observer = &observer;
+  std::unique_ptr<SequenceState> sequence = model->new_sequence(length);
+  OwnedMatrix<float> hidden(length, model->shape().width);
+  std::vector<i64> wanted;
+  for (i64 t = 0; t < length; t++) wanted.push_back(t);
+
+  const std::string print = fingerprint(origin, windows, file);
+  i64 done = 0, all = static_cast<i64>(windows.size());
+  if (!how.state.empty() && std::filesystem::exists(how.state)) {
+    Statistics before = load_statistics(how.state);
+    if (before.origin == print && before.windows <= all) observer.go_on_from(before), done = before.windows;
+  }
+  auto save = [&] {
+    if (how.state.empty()) return;
+    Statistics sums = observer.sums();
+    sums.origin = print, sums.windows = done;
+    save_statistics(how.state, sums);
+  };
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point saved = Clock::now();
+  bool stopped = how.progress && !how.progress(done, all);
+  while (done < all && !stopped) {
+    const std::vector<Token>& window = windows[static_cast<std::size_t>(done)];
+    sequence->truncate(0);
+    Run run{0, length, 0};
+    Batch batch{.runs = {&run, 1}, .tokens = length};
+    SequenceState* state = sequence.get();
+    model->forward(window, batch, {&state, 1}, wanted, hidden.view(), context);
+    observer.see(head, hidden.view(), threads);
+    done++;
+    stopped = how.progress && !how.progress(done, all);
+    if (done < all && (stopped || std::chrono::duration<double>(Clock::now() - saved).count() > how.seconds_between_saves)) {
+      save();
+      saved = Clock::now();
+    }
+  }
+  if (done == 0) return {};
+  Statistics statistics = observer.finish(threads);
+  statistics.origin = origin;
+  statistics.windows = done;
+  if (done == all && !how.state.empty()) std::filesystem::remove(how.state);
+  return statistics;
+}
+
+}  // namespace bitkerf
