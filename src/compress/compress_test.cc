@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <random>
 
 #include <fmt/format.h>
@@ -9,7 +10,9 @@
 #include "compress/quantizers/fit_grid.h"
 #include "compress/recipe.h"
 #include "core/error.h"
+#include "core/float16.h"
 #include "files/packed_tensors.h"
+#include "formats/stored.h"
 
 namespace bitkerf {
 namespace {
@@ -53,6 +56,43 @@ OwnedMatrix<float> normal_weights(i64 rows, i64 cols, unsigned seed) {
 }
 
 constexpr const ScaleRule* kRules[] = {&scale_rules::largest, &scale_rules::ocp, &scale_rules::squared_error, &scale_rules::wide};
+
+// Weights that were made of blocks of a file: the same weights come back where the format's scales are the file's, and
+// nearly so where they are multiples of a row's.
+TEST(RoundToNearest, KeepsTheSourcesOwnCodes) {
+  std::mt19937 random(3);
+  for (const char* name : {"Q4_0", "Q4_1"}) {
+    const StoredType& type = *stored_type(std::string_view(name));
+    std::vector<std::byte> blocks;
+    for (int b = 0; b < 200; b++) {
+      for (int i = 0; i < type.block_bytes; i++) blocks.push_back(static_cast<std::byte>(random()));
+      for (int offset : type.scales) {
+        if (offset < 0) continue;
+        auto half = f32_to_f16((offset > 0 ? -0.1f : 0.01f) * static_cast<float>(1 + random() % 100) / 50);
+        std::memcpy(&blocks[blocks.size() - static_cast<std::size_t>(type.block_bytes - offset)], &half, 2);
+      }
+    }
+    OwnedMatrix<float> w(10, 640);
+    type.dequantize(blocks.data(), 200, w.view().data);
+    Quantized same = round_to_nearest(w.view(), parse_number_format("uint4.f16.g32"), scale_rules::own);
+    for (i64 r = 0; r < 10; r++)
+      for (i64 c = 0; c < 640; c++) ASSERT_NEAR(same.weight(r, c), w(r, c), std::fabs(same.minima(r, c / 32)) * 0x1p-22) << name << ' ' << r << ' ' << c;
+    NumberFormat rows = parse_number_format("uint4.u8.g32");
+    EXPECT_DOUBLE_EQ(rows.bits_per_weight(640), 4 + 16.0 / 32 + 32.0 / 640);
+    Quantized rounded = round_to_nearest(w.view(), rows, scale_rules::own);
+    // Half a step of a minimum, and half a step of a scale times the levels from the middle one.
+    for (i64 r = 0; r < 10; r++)
+      for (i64 c = 0; c < 640; c++)
+        ASSERT_NEAR(rounded.weight(r, c), w(r, c), 1.001 * (rounded.row_scales(r, 1) / 256 + 7.5 * rounded.row_scales(r, 0) / 512)) << name;
+    double kept = squared_error(w.view(), rounded);
+    EXPECT_LT(kept, squared_error(w.view(), round_to_nearest(w.view(), rows, scale_rules::squared_error))) << name;
+  }
+  // No grid: as rtn.
+  OwnedMatrix<float> w = normal_weights(3, 150, 2);
+  for (const char* format : {"uint4.f16.g32", "int4.u8.g32", "nf4"})
+    EXPECT_EQ(squared_error(w.view(), round_to_nearest(w.view(), parse_number_format(format), scale_rules::own)),
+              squared_error(w.view(), round_to_nearest(w.view(), parse_number_format(format), scale_rules::squared_error)));
+}
 
 // Every format: each weight takes a nearest level of its scale, and the search never does worse than the plain scale.
 TEST(RoundToNearest, TakesTheNearestLevelOfEveryFormat) {

@@ -19,6 +19,8 @@ constexpr QuantizerRow kQuantizers[] = {
     {"rtn-max", "round to nearest, scales from the largest weight; E8M0 scales are rounded up", nearest<scale_rules::largest>, "min-max"},
     {"rtn-ocp", "the same, but E8M0 scales are rounded down as in the OCP text, which clips", nearest<scale_rules::ocp>, "min-max"},
     {"rtn-wide", "round to nearest, the best of 100 scales from 0.01 to 1.2 of that (LLM-FP4's bias search)", nearest<scale_rules::wide>, "squared error"},
+    {"same", "the codes of the source's own blocks where those are a grid (Q4_0, Q4_1), only their scales are rounded; else rtn",
+     nearest<scale_rules::own>, "squared error"},
 };
 
 std::string_view trim(std::string_view s) {

@@ -1,11 +1,15 @@
 // The grammar of number formats.
 #include "formats/number_format.h"
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/float16.h"
 
 namespace bitkerf {
 namespace {
@@ -58,7 +62,9 @@ void set_grid(NumberFormat& format, const FormatRow& row, std::string_view value
 
 double NumberFormat::bits_per_weight(i64 cols) const {
   double of_row = static_cast<double>(ceil_div<i64>(cols, grid.dimension()) * grid.bits());
-  of_row += static_cast<double>(groups(cols) * scale->bytes * 8 * (has_minimum ? 2 : 1)) / static_cast<double>(group_rows);
+  const int scale_bytes = scale->bytes + (has_minimum ? minimum_type(*scale).bytes : 0);
+  of_row += static_cast<double>(groups(cols) * scale_bytes * 8) / static_cast<double>(group_rows);
+  if (scale->of_row) of_row += has_minimum ? 32 : 16;
   if (row_tables) of_row += 8 * grid.levels();
   return of_row / static_cast<double>(cols);
 }
@@ -116,6 +122,8 @@ NumberFormat parse_number_format(std::string_view spec) {
       format.scale = &scale_type(part);
     }
   }
+  if (format.scale->of_row && format.group_rows > 1)
+    fail(Fault::usage, "number format '{}': scales of type {} are multiples of one number per row, so rows cannot share them", spec, format.scale->name);
   set_grid(format, *row, value);
   if (format.group % format.grid.dimension() != 0)
     fail(Fault::usage, "number format '{}': a code stands for {} weights, so the group must be a multiple of that", spec,
@@ -135,8 +143,44 @@ Quantized Quantized::zeros(const NumberFormat& format, Shape shape) {
   Quantized q{format, {shape.rows, ceil_div<i64>(shape.cols, format.grid.dimension())}, {shape.rows, groups}, {}, 1};
   if (format.has_minimum) q.minima = {shape.rows, groups};
   if (format.row_tables) q.tables = {shape.rows, format.grid.levels()};
+  if (format.scale->of_row) q.row_scales = {shape.rows, format.has_minimum ? 2 : 1};
   q.cols = shape.cols;
   return q;
+}
+
+namespace {
+
+// The least float16 that is not below v.
+float float16_above(float v) {
+  const std::uint16_t half = f32_to_f16(std::min(v, 65504.0f));
+  return f16_to_f32(f16_to_f32(half) < v && half < 0x7bff ? static_cast<std::uint16_t>(half + 1) : half);
+}
+
+// Values of the type: of a type of_row, of multiples of the number that is returned.
+float round_all(const ScaleType& type, std::span<float> values) {
+  float unit = 1;
+  if (type.of_row) {
+    float top = 0;
+    for (float v : values) top = std::max(top, std::fabs(v));
+    unit = float16_above(top / type.round(INFINITY));
+  }
+  for (float& v : values) v = unit > 0 ? std::copysign(unit * type.round(std::fabs(v / unit)), v) : 0;
+  return unit;
+}
+
+}  // namespace
+
+void Quantized::round_scales(i64 row) {
+  std::span<float> of_scales = scales.view().row_span(row);
+  std::vector<float> before(of_scales.begin(), of_scales.end());
+  float unit = round_all(*format.scale, of_scales);
+  if (format.scale->of_row) row_scales(row, 0) = unit;
+  if (!format.has_minimum) return;
+  const float middle = tensor_scale * (format.grid.highest() + format.grid.lowest()) / 2;
+  for (i64 g = 0; g < scales.cols(); g++) minima(row, g) += (before[static_cast<std::size_t>(g)] - scales(row, g)) * middle;
+  const ScaleType& type = minimum_type(*format.scale);
+  unit = round_all(type, minima.view().row_span(row));
+  if (type.of_row) row_scales(row, 1) = unit;
 }
 
 }  // namespace bitkerf

@@ -5,7 +5,7 @@
 //   int4.g64        groups of 64 weights (along a row; the last group of a row may be shorter)
 //   int4.b32x128    blocks of 32 rows and 128 columns share a scale
 //   int3.row        one group per row; int3.tensor: one for all rows
-//   int4.f16.g128   scale type f32, f16, bf16, e8m0 or e4m3
+//   int4.f16.g128   scale type f32, f16, bf16, e8m0, e4m3 or u8 (multiples of a float16 per row)
 //   uint4.g32       unsigned grids have a minimum: w = scale * code + minimum
 //   pow4:a=0.83     a grid with a parameter; a=auto lets the quantizer choose it for each matrix
 #pragma once
@@ -27,13 +27,19 @@ struct ScaleType {
   float (*round)(float) noexcept;                  // nearest value of the type (e8m0: the power of two above)
   void (*store)(float, std::byte*) noexcept;       // of a value that round() returned
   float (*load)(const std::byte*) noexcept;
-  bool tensor_scale;  // its range is small, so a float32 per tensor multiplies it (NVFP4)
+  bool tensor_scale = false;  // its range is small, so a float32 per tensor multiplies it (NVFP4)
+  // What is kept is a multiple of a float16 per row: the three functions above are of that multiple.
+  bool of_row = false;
 };
 std::span<const ScaleType> scale_types();
 const ScaleType& scale_type(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
 
 inline constexpr i64 kWholeRow = 0;
 inline constexpr i64 kWholeTensor = i64{1} << 40;  // rows
+
+// What minima are kept as beside such scales: they may be negative and of any size, so beside a scale of one byte it is
+// f32, or beside multiples of a float16 per row signed multiples of another one (no row of scale_types()).
+const ScaleType& minimum_type(const ScaleType& scale);
 
 struct NumberFormat {
   std::string name;          // canonical: "int4.f16.g64"; says everything, learned tables included
@@ -87,9 +93,14 @@ struct Quantized {
   float tensor_scale = 1;
   OwnedMatrix<float> tables = {};    // (rows, levels) integers from -127 to 127, or empty
   i64 cols = 0;                      // 0: as many as codes has columns
+  OwnedMatrix<float> row_scales = {};  // (rows, 1 or 2) float16 values that scales and minima are multiples of, or empty
 
   // Everything zero, of the shapes that the format wants.
   static Quantized zeros(const NumberFormat& format, Shape shape);
+
+  // Makes values of the scale type of a row's scales and minima, whatever they are, and chooses its row_scales: the least
+  // that keep the largest. The middle of a group's range moves as little as it can.
+  void round_scales(i64 row);
 
   Shape shape() const { return {codes.rows(), cols > 0 ? cols : codes.cols()}; }
   float level(i64 r, i64 c) const {

@@ -8,6 +8,8 @@
 #include <map>
 #include <sstream>
 
+#include <fmt/format.h>
+
 #include "core/float16.h"
 #include "formats/number_format.h"
 
@@ -90,6 +92,53 @@ TEST(NumberFormatGolden, E8m0RoundsUp) {
     }
     EXPECT_EQ(next, line.size());
   }
+}
+
+// As weights() of the script: splitmix64, cubed; rows of all sizes.
+std::vector<float> golden_row(int row) {
+  const float sizes[] = {1, 0x1p-130f, 0x1p100f, 3e-5f, 700};
+  std::vector<float> w;
+  for (int i = row * 80; i < row * 80 + 80; i++) {
+    std::uint64_t z = static_cast<std::uint64_t>(i + 1) * 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    z ^= z >> 31;
+    float f = static_cast<float>(static_cast<double>(z >> 40) / 0x1p23 - 1);
+    w.push_back(row == 3 && i % 80 < 32 ? 0 : f * f * f * sizes[row]);
+  }
+  return w;
+}
+
+std::string hash(std::span<const std::byte> bytes) {
+  std::uint64_t h = 0xcbf29ce484222325;
+  for (std::byte b : bytes) h = (h ^ static_cast<std::uint64_t>(b)) * 0x100000001b3;
+  return fmt::format("{:016x}", h);
+}
+
+TEST(NumberFormatGolden, MultiplesOfARowsFloat16) {
+  int rows = 0;
+  for (const auto& line : golden_lines()) {
+    if (line[0] != "rows") continue;
+    for (; rows < 10; rows++) {
+      const bool minima = rows >= 5;  // the second half of the line
+      std::vector<float> w = golden_row(rows % 5);
+      NumberFormat format = parse_number_format(minima ? "uint4.u8.g1" : "int4.u8.g1");
+      Quantized q = Quantized::zeros(format, {1, 80});
+      for (i64 g = 0; g < 80; g++) (minima ? q.minima : q.scales)(0, g) = minima ? w[static_cast<std::size_t>(g)] : std::fabs(w[static_cast<std::size_t>(g)]);
+      q.round_scales(0);
+      const float unit = q.row_scales(0, minima);
+      const ScaleType& type = minima ? minimum_type(*format.scale) : *format.scale;
+      std::vector<std::byte> codes(80);
+      for (i64 g = 0; g < 80; g++) {
+        const float value = (minima ? q.minima : q.scales)(0, g);
+        std::byte& code = codes[static_cast<std::size_t>(g)];
+        type.store(value / unit, &code);
+        ASSERT_EQ(unit * type.load(&code), value);
+      }
+      EXPECT_EQ(fmt::format("{:04x}:{}", f32_to_f16(unit), hash(codes)), line[static_cast<std::size_t>(rows) + 2]) << rows;
+    }
+  }
+  EXPECT_EQ(rows, 10);
 }
 
 }  // namespace

@@ -48,15 +48,26 @@ constexpr ScaleType kScaleTypes[] = {
     {"e4m3", 1, [](float v) noexcept { return e4m3().value(e4m3().nearest(v)); },
      [](float v, std::byte* p) noexcept { store_as(static_cast<std::uint8_t>(e4m3().nearest(v)), p); },
      [](const std::byte* p) noexcept { return e4m3().value(load_as<std::uint8_t>(p)); }, true},
+    // 256ths, so that the row's float16 is about as large as its largest scale. What is more than 0 does not become 0.
+    {"u8", 1, [](float v) noexcept { return v > 0 ? std::clamp(std::nearbyint(v * 256), 1.0f, 255.0f) / 256 : 0; },
+     [](float v, std::byte* p) noexcept { store_as(static_cast<std::uint8_t>(v * 256), p); },
+     [](const std::byte* p) noexcept { return static_cast<float>(load_as<std::uint8_t>(p)) / 256; }, false, true},
+    // 128ths, stored with 128 added. Of minima only.
+    {"i8", 1, [](float v) noexcept { return std::clamp(std::nearbyint(v * 128), -127.0f, 127.0f) / 128; },
+     [](float v, std::byte* p) noexcept { store_as(static_cast<std::uint8_t>(v * 128 + 128), p); },
+     [](const std::byte* p) noexcept { return (static_cast<float>(load_as<std::uint8_t>(p)) - 128) / 128; }, false, true},
 };
+constexpr std::span kOfScales = std::span(kScaleTypes).first(std::size(kScaleTypes) - 1);
 
 }  // namespace
 
-std::span<const ScaleType> scale_types() { return kScaleTypes; }
+std::span<const ScaleType> scale_types() { return kOfScales; }
+
+const ScaleType& minimum_type(const ScaleType& scale) { return scale.of_row ? kScaleTypes[kOfScales.size()] : scale.bytes == 1 ? kScaleTypes[0] : scale; }
 
 const ScaleType& scale_type(std::string_view name) {
   std::string known;
-  for (const ScaleType& row : kScaleTypes) {
+  for (const ScaleType& row : kOfScales) {
     if (row.name == name) return row;
     known += (known.empty() ? "" : ", ") + std::string(row.name);
   }

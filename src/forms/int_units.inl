@@ -1,13 +1,24 @@
 // From packed units of 32 columns to the integer product, for any form whose units become unsigned bytes in registers.
 // Included after int_tile.inl. A Source says how:
 //
-//   using View = ...;  units, panel_bytes, ahead_bytes (of the next panel, per unit, in lines), scales_at, minima_at, group, span_units, has_minimum, late, scale, minimum, factor, middle,
-//                      offset
+//   using View = ...;  a UnitView (unit_view.h)
 //   static void codes(const View& view, const u8* panel, i64 unit, int half, B* codes);   // eight steps of 16 rows
 namespace bitkerf {
 namespace {
 
-[[gnu::always_inline]] inline F load_scale(ScaleKind kind, const u8* p) {
+// What the scales (or minima) of 16 rows are multiples of, read once for many groups.
+struct RowScale {
+  F unit, start;  // value = stored byte * unit + start: exact, as bytes times float16 are
+};
+[[gnu::always_inline]] inline RowScale row_scale(ScaleKind kind, const u8* p) {
+  if (kind != ScaleKind::u8 && kind != ScaleKind::i8) return {Lanes::zero(), Lanes::zero()};
+  F half = Lanes::from_half(reinterpret_cast<const std::uint16_t*>(p));
+  if (kind == ScaleKind::u8) return {Lanes::mul(half, Lanes::all(0x1p-8f)), Lanes::zero()};
+  return {Lanes::mul(half, Lanes::all(0x1p-7f)), Lanes::mul(half, Lanes::all(-1))};
+}
+
+// 16 scales at p.
+[[gnu::always_inline]] inline F load_scale(ScaleKind kind, const u8* p, const RowScale& row) {
   switch (kind) {
     case ScaleKind::f32: return Lanes::load(reinterpret_cast<const float*>(p));
     case ScaleKind::f16: return Lanes::from_half(reinterpret_cast<const std::uint16_t*>(p));
@@ -19,26 +30,40 @@ namespace {
       F high = Lanes::bits_to_float(Lanes::shl(Lanes::sub(Lanes::shr(Lanes::sub(e, -1), 1), -63), 23));
       return Lanes::mul(low, high);
     }
+    case ScaleKind::u8:
+    case ScaleKind::i8: return Lanes::fma(Lanes::to_float(Lanes::from_u8(p)), row.unit, row.start);
     case ScaleKind::e4m3: break;
   }
   // Sign-free E4M3: as float bits the value is 2^-120 of what it should be, subnormals included.
   return Lanes::mul(Lanes::bits_to_float(Lanes::shl(Lanes::from_u8(p), 20)), Lanes::all(0x1p120f));
 }
 
-inline constexpr i64 kScaleBytes[] = {4, 2, 2, 1, 1};  // by ScaleKind
+inline constexpr i64 kScaleBytes[] = {4, 2, 2, 1, 1, 1, 1};  // by ScaleKind
 
-// Factor and minimum of 16 rows of a group. Rounded in this order everywhere.
+// Scales of 16 rows of a panel. Rounded in this order everywhere.
 template <class View>
-[[gnu::always_inline]] inline void load_scales(const View& v, const u8* panel, i64 group, int half, F& d, F& m) {
-  i64 at = group * 32 + 16 * half;
-  F scale = load_scale(v.scale, panel + v.scales_at + at * kScaleBytes[static_cast<int>(v.scale)]);
-  d = Lanes::mul(scale, Lanes::all(v.factor));
-  m = Lanes::zero();
-  if (v.has_minimum) {
-    if (v.minima_at >= 0) m = load_scale(v.minimum, panel + v.minima_at + at * kScaleBytes[static_cast<int>(v.minimum)]);
-    m = Lanes::fma(scale, Lanes::all(v.middle), m);
+struct PanelScales {
+  const View& v;
+  const u8 *scales, *minima;
+  RowScale row, minimum_row;
+
+  [[gnu::always_inline]] PanelScales(const View& v, const u8* panel, int half)
+      : v(v), scales(panel + v.scales_at + 16 * half * bytes(v.scale)), minima(panel + v.minima_at + 16 * half * bytes(v.minimum)),
+        row(row_scale(v.scale, panel + v.row_scales_at + 32 * half)),
+        minimum_row(v.minima_at >= 0 ? row_scale(v.minimum, panel + v.row_scales_at + 64 + 32 * half) : RowScale{Lanes::zero(), Lanes::zero()}) {}
+
+  // Factor and minimum of a group.
+  [[gnu::always_inline]] void load(i64 group, F& d, F& m) const {
+    F scale = load_scale(v.scale, scales + group * 32 * bytes(v.scale), row);
+    d = Lanes::mul(scale, Lanes::all(v.factor));
+    m = Lanes::zero();
+    if (v.has_minimum) {
+      if (v.minima_at >= 0) m = load_scale(v.minimum, minima + group * 32 * bytes(v.minimum), minimum_row);
+      m = Lanes::fma(scale, Lanes::all(v.middle), m);
+    }
   }
-}
+  static i64 bytes(ScaleKind kind) { return kScaleBytes[static_cast<int>(kind)]; }
+};
 
 [[gnu::always_inline]] inline F add_span_of(bool minimum, bool late, F sum, I dot, F d, F m, float scale, std::int32_t minus) {
   if (late) return minimum ? add_span<true, true>(sum, dot, d, m, scale, minus) : add_span<false, true>(sum, dot, d, m, scale, minus);
@@ -53,6 +78,7 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
   const u8* panel = reinterpret_cast<const u8*>(data);
   const std::int8_t* q = x.q + token * x.cols;
   const float* scale = x.scale + token * x.groups;
+  const PanelScales<typename Source::View> scales[2] = {{v, panel, 0}, {v, panel, 1}};
   F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
   i64 group_end = std::min(x.group_units, x.units);
   for (i64 unit = 0; unit < v.units;) {
@@ -62,7 +88,7 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
       I dot[2];
       std::int32_t minus = minus_sum_of<32>(x, token, unit, units, 0);
       for (int half = 0; half < 2; half++) {
-        load_scales(v, panel, unit * 32 / v.group, half, d[half], m[half]);
+        scales[half].load(unit * 32 / v.group, d[half], m[half]);
         dot[half] = Lanes::all_int(minus * v.offset);
       }
       for (i64 u = unit; u < unit + units; u++) {
@@ -87,7 +113,7 @@ void units_one(const void* self, const std::byte* data, i64 cols, const void* in
         Source::codes(v, panel, unit, half, codes);
         for (int part = 0; part < 2; part++) {
           F d, m;
-          load_scales(v, panel, 2 * unit + part, half, d, m);
+          scales[half].load(2 * unit + part, d, m);
           std::int32_t minus = minus_sum_of<16>(x, token, unit, 1, part);
           I dot = Lanes::all_int(minus * v.offset);
 #pragma GCC unroll Lanes::kUnroll
@@ -130,10 +156,11 @@ const void* units_unpack(const void* self, const std::byte* data, i64 cols, i64 
       for (int s = 0; s < 8; s++) Lanes::store_bytes(out + (unit * 8 + s) * 128 + 64 * half, codes[s]);
     }
   }
-  for (i64 span = 0; span < spans; span++) {
-    for (int half = 0; half < 2; half++) {
+  for (int half = 0; half < 2; half++) {
+    const PanelScales scales(v, panel, half);
+    for (i64 span = 0; span < spans; span++) {
       F scale, minimum;
-      load_scales(v, panel, (first + span * span_cols) / v.group, half, scale, minimum);
+      scales.load((first + span * span_cols) / v.group, scale, minimum);
       Lanes::store(d + span * 32 + 16 * half, scale);
       if (v.has_minimum) Lanes::store(m + span * 32 + 16 * half, minimum);
     }

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <random>
 
+#include <fmt/format.h>
+
 #include "forms/list.h"
 
 namespace bitkerf {
@@ -29,8 +31,9 @@ Quantized random_codes(const NumberFormat& format, Shape shape, std::mt19937& ra
         continue;
       }
       q.scales(r, g) = format.scale->round(uniform(random));
-      if (format.has_minimum) q.minima(r, g) = -(format.scale->bytes > 1 ? format.scale->round(uniform(random)) : uniform(random));
+      if (format.has_minimum) q.minima(r, g) = -minimum_type(*format.scale).round(uniform(random));
     }
+    if (format.scale->of_row) q.round_scales(r);
   }
   return q;
 }
@@ -46,7 +49,7 @@ std::vector<Case> cases() {
   for (const FormRow& form : forms()) {
     if (!form.pack) continue;
     for (const FormatRow& row : number_formats())
-      for (const char* suffix : {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3", ".g24", ".b5x40"}) {
+      for (const char* suffix : {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3", ".g24", ".b5x40", ".u8.g32"}) {
         NumberFormat format = parse_number_format(std::string(row.name) + suffix);
         if (form.holds_format(format)) list.push_back({&form, std::string(row.name) + suffix, &usual_input(form, format)});
       }
@@ -154,19 +157,23 @@ INSTANTIATE_TEST_SUITE_P(All, PackedForms, testing::ValuesIn(cases()), [](const 
 TEST(PackedForms, UnpackIsTheExactInverse) {
   std::mt19937 random(5);
   Threads threads(2);
+  std::vector<std::string> names;
+  for (const FormatRow& row : number_formats())
+    for (const ScaleType& scale : scale_types()) names.push_back(fmt::format("{}.{}", row.name, scale.name));
   for (const FormRow& form : forms())
-    for (const FormatRow& row : number_formats()) {
-      NumberFormat format = parse_number_format(row.name);
+    for (std::string name : names) {
+      NumberFormat format = parse_number_format(name);
       if (!form.unpack || !form.holds_format(format)) continue;
       Quantized q = random_codes(format, {41, 133}, random);
       Quantized back = form.unpack(*form.pack(q, usual_input(form, format), threads));
       for (i64 r = 0; r < 41; r++) {
-        for (i64 c = 0; c < q.codes.cols(); c++) ASSERT_EQ(q.codes(r, c), back.codes(r, c)) << form.name << ' ' << row.name;
-        for (i64 level = 0; level < q.tables.cols(); level++) ASSERT_EQ(q.tables(r, level), back.tables(r, level)) << form.name << ' ' << row.name;
+        for (i64 c = 0; c < q.codes.cols(); c++) ASSERT_EQ(q.codes(r, c), back.codes(r, c)) << form.name << ' ' << name;
+        for (i64 i = 0; i < q.row_scales.cols(); i++) ASSERT_EQ(q.row_scales(r, i), back.row_scales(r, i)) << form.name << ' ' << name;
+        for (i64 level = 0; level < q.tables.cols(); level++) ASSERT_EQ(q.tables(r, level), back.tables(r, level)) << form.name << ' ' << name;
         for (i64 g = 0; g < format.groups(133); g++) {
-          ASSERT_EQ(q.scales(r, g), back.scales(r, g)) << form.name << ' ' << row.name;
+          ASSERT_EQ(q.scales(r, g), back.scales(r, g)) << form.name << ' ' << name;
           if (format.has_minimum) {
-            ASSERT_EQ(q.minima(r, g), back.minima(r, g)) << form.name << ' ' << row.name;
+            ASSERT_EQ(q.minima(r, g), back.minima(r, g)) << form.name << ' ' << name;
           }
         }
       }

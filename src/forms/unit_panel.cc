@@ -9,15 +9,16 @@ namespace bitkerf {
 namespace {
 
 ScaleKind scale_kind(const ScaleType& type) { return static_cast<ScaleKind>(&type - scale_types().data()); }
-// A minimum may be negative and of any size, so beside scales of one byte it is a float32.
-const ScaleType& minimum_type(const NumberFormat& format) { return format.scale->bytes == 1 ? scale_type("f32") : *format.scale; }
+const ScaleType& minimum_type(const NumberFormat& format) { return bitkerf::minimum_type(*format.scale); }
+const ScaleType& row_type() { return scale_type("f16"); }
 
 }  // namespace
 
 UnitPlaces::UnitPlaces(const NumberFormat& format, i64 cols, i64 unit_bytes, i64 tail_bytes)
     : units(ceil_div<i64>(cols, 32)), groups(format.groups(cols)), stored_groups(format.group == 16 ? 2 * units : groups),
       scales_at(units * unit_bytes), minima_at(round_up<i64>(scales_at + stored_groups * kPanelRows * format.scale->bytes, 64)),
-      tail_at(format.has_minimum ? round_up<i64>(minima_at + stored_groups * kPanelRows * minimum_type(format).bytes, 64) : minima_at),
+      row_scales_at(format.has_minimum ? round_up<i64>(minima_at + stored_groups * kPanelRows * minimum_type(format).bytes, 64) : minima_at),
+      tail_at(row_scales_at + (format.scale->of_row ? kPanelRows * 2 * (format.has_minimum ? 2 : 1) : 0)),
       panel_bytes(tail_at + tail_bytes) {}
 
 UnitLinear::UnitLinear(const Quantized& q, const UnitPlaces& places, const Encoding& input)
@@ -35,26 +36,37 @@ void UnitLinear::check_scales() const {
 i64 UnitLinear::minimum_at(i64 row, i64 group) const {
   return places_.minima_at + (group * kPanelRows + row % kPanelRows) * minimum_type(format_).bytes;
 }
+float UnitLinear::row_scale(i64 row, i64 which) const {
+  return format_.scale->of_row ? row_type().load(panel(row / kPanelRows) + row_scale_at(row, which)) : 1;
+}
+float UnitLinear::scale_of(i64 row, i64 group) const {
+  return format_.scale->load(panel(row / kPanelRows) + scale_at(row, group)) * row_scale(row, 0);
+}
 float UnitLinear::minimum_of(i64 row, i64 group) const {
-  return format_.has_minimum ? minimum_type(format_).load(panel(row / kPanelRows) + minimum_at(row, group)) : 0;
+  if (!format_.has_minimum) return 0;
+  return minimum_type(format_).load(panel(row / kPanelRows) + minimum_at(row, group)) * row_scale(row, 1);
 }
 
 void UnitLinear::store_scales(const Quantized& q, i64 row) {
   std::byte* panel = writable_panel(row / kPanelRows);
+  for (i64 i = 0; i < q.row_scales.cols(); i++) row_type().store(q.row_scales(row, i), panel + row_scale_at(row, i));
+  auto multiple = [](float v, float unit) { return unit > 0 ? v / unit : 0; };
   for (i64 g = 0; g < places_.groups; g++) {
-    format_.scale->store(q.scales(row, g), panel + scale_at(row, g));
-    if (format_.has_minimum) minimum_type(format_).store(q.minima(row, g), panel + minimum_at(row, g));
+    format_.scale->store(multiple(q.scales(row, g), row_scale(row, 0)), panel + scale_at(row, g));
+    if (format_.has_minimum) minimum_type(format_).store(multiple(q.minima(row, g), row_scale(row, 1)), panel + minimum_at(row, g));
   }
 }
 
 Quantized UnitLinear::unpack_scales() const {
   Quantized q = Quantized::zeros(format_, shape());
   q.tensor_scale = tensor_scale_;
-  for (i64 r = 0; r < shape().rows; r++)
+  for (i64 r = 0; r < shape().rows; r++) {
+    for (i64 i = 0; i < q.row_scales.cols(); i++) q.row_scales(r, i) = row_scale(r, i);
     for (i64 g = 0; g < places_.groups; g++) {
       q.scales(r, g) = scale_of(r, g);
       if (format_.has_minimum) q.minima(r, g) = minimum_of(r, g);
     }
+  }
   return q;
 }
 
@@ -66,6 +78,7 @@ void UnitLinear::fill(UnitView& view, i64 unread) {
   view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, places_.units), 64);
   view.scales_at = places_.scales_at;
   view.minima_at = format_.has_minimum ? places_.minima_at : -1;
+  view.row_scales_at = places_.row_scales_at;
   view.group = format_.group == kWholeRow ? round_up<i64>(shape().cols, 32) : format_.group;
   view.span_units = sums.span_units;
   view.has_minimum = format_.has_minimum;

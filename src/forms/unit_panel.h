@@ -3,6 +3,7 @@
 //
 //   scales   [group][32 rows] of the scale type
 //   minima   [group][32 rows], when the format has them (f32 beside e8m0 and e4m3 scales)
+//   rows     [32 rows] float16 that scales of a byte are multiples of, and [32 rows] of minima; of u8 scales only
 //   tail     what else the form keeps for a panel
 //
 // each from a multiple of 64 bytes on.
@@ -19,7 +20,7 @@ namespace bitkerf {
 struct UnitPlaces {
   i64 units, groups;
   i64 stored_groups;  // kernels go by units, so of groups of 16 there is an even number (the last one zero)
-  i64 scales_at, minima_at, tail_at, panel_bytes;
+  i64 scales_at, minima_at, row_scales_at, tail_at, panel_bytes;
   // unit_bytes: codes of 32 columns; a multiple of 64.
   UnitPlaces(const NumberFormat& format, i64 cols, i64 unit_bytes, i64 tail_bytes = 0);
 };
@@ -49,7 +50,7 @@ class UnitLinear : public PackedLinear {
   // The matrix without its codes.
   Quantized unpack_scales() const;
   const std::uint8_t* panel_of(i64 row) const { return reinterpret_cast<const std::uint8_t*>(panel(row / kPanelRows)); }
-  float scale_of(i64 row, i64 group) const { return format_.scale->load(panel(row / kPanelRows) + scale_at(row, group)); }
+  float scale_of(i64 row, i64 group) const;
   float minimum_of(i64 row, i64 group) const;  // 0 where the format has none
   // All but factor, middle and offset. unread: bytes of a panel that kernels do not read.
   void fill(UnitView& view, i64 unread = 0);
@@ -60,8 +61,11 @@ class UnitLinear : public PackedLinear {
   int sums_ = 0;  // UnitSums::kind
 
  private:
+  // Where the scale is, in the panel; and the minimum, and what they are multiples of (which: 0 for scales, 1 for minima).
   i64 scale_at(i64 row, i64 group) const { return places_.scales_at + (group * kPanelRows + row % kPanelRows) * format_.scale->bytes; }
   i64 minimum_at(i64 row, i64 group) const;
+  i64 row_scale_at(i64 row, i64 which) const { return places_.row_scales_at + (which * kPanelRows + row % kPanelRows) * 2; }
+  float row_scale(i64 row, i64 which) const;  // 1 of types that have none
   void store_scales(const Quantized& q, i64 row);
 };
 

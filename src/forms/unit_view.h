@@ -7,14 +7,15 @@
 
 namespace bitkerf {
 
-// How scales are read: by the order of scale_types().
-enum class ScaleKind { f32, f16, bf16, e8m0, e4m3 };
+// How scales are read: by the order of scale_types(), and of minima beside u8.
+enum class ScaleKind { f32, f16, bf16, e8m0, e4m3, u8, i8 };
 
 // weight = scale * factor * (u - offset) + scale * middle + minimum; forms say what u is.
 struct UnitView {
   i64 units;                     // of 32 columns
   i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
   i64 scales_at, minima_at;      // offsets in the panel; minima_at < 0: none stored
+  i64 row_scales_at;             // of the float16 per row that u8 scales are multiples of; those of minima follow
   i64 group;                     // columns per scale: 16 or a multiple of 32 (of float kernels: any)
   i64 span_units;                // units of 32 columns that are summed as integers: 1 when the group is 16
   bool has_minimum;              // or a middle

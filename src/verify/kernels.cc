@@ -535,7 +535,7 @@ std::vector<Subject> kernel_subjects(bool full) {
         list.push_back(subject);
       }
     if (!form.pack || !form.holds_format) continue;
-    const char* suffixes[] = {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3", ".b5x40"};
+    const char* suffixes[] = {"", ".row", ".g16", ".g32.f32", ".g64.bf16", ".g128.e8m0", ".g96.e4m3", ".b5x40", ".u8.g32", ".u8.g16"};
     std::size_t turn = 0;
     auto add = [&](const std::string& spec, const Encoding& input) {
       NumberFormat format = parse_number_format(spec);
@@ -548,13 +548,13 @@ std::vector<Subject> kernel_subjects(bool full) {
       if (holds(std::string(row.name))) own.emplace_back(row.name);
     for (const std::string& name : own) {
       for (const char* suffix : suffixes)
-        if ((full || *suffix == 0 || suffix == suffixes[turn % 7 + 1]) && holds(name + suffix))
+        if ((full || *suffix == 0 || suffix == suffixes[turn % 9 + 1]) && holds(name + suffix))
           add(name + suffix, usual_input(form, parse_number_format(name + suffix)));
       turn++;
     }
     for (const Encoding& input : encodings())
-      for (std::size_t i = 0; i < (full ? 1 : 8) * own.size(); i++, turn++) {
-        const std::string spec = own[turn % own.size()] + suffixes[(turn + i / own.size()) % 8];
+      for (std::size_t i = 0; i < (full ? 1 : 10) * own.size(); i++, turn++) {
+        const std::string spec = own[turn % own.size()] + suffixes[(turn + i / own.size()) % 10];
         if (!holds(spec) || &input == &usual_input(form, parse_number_format(spec)) || !takes(form, parse_number_format(spec), input)) continue;
         add(spec, input);
         if (!full) break;  // each encoding with some format

@@ -61,10 +61,12 @@ Weights make_weights(const Subject& subject, Shape shape, WeightPattern pattern,
         continue;
       }
       float scale = powers ? std::ldexp(1.0f, static_cast<int>(random() % 3) - 1) : format.scale->round(uniform(random));
-      float minimum = powers ? -static_cast<float>(random() % 5) : -(format.scale->bytes > 1 ? format.scale->round(uniform(random)) : uniform(random));
+      float minimum = -(powers ? static_cast<float>(random() % 5) : minimum_type(*format.scale).round(uniform(random)));
       q.scales(r, g) = scale;
       if (format.has_minimum) q.minima(r, g) = minimum;
     }
+    for (i64 i = 0; i < q.row_scales.cols(); i++) q.row_scales(r, i) = 8;  // powers are 256ths of it
+    if (format.scale->of_row && !powers) q.round_scales(r);
   }
   return {std::move(q), nullptr, {}, shape};
 }
@@ -82,6 +84,7 @@ Weights Weights::with_rows_reversed() const {
   for (i64 r = 0; r < shape.rows; r++) {
     const i64 from = shape.rows - 1 - r;
     for (i64 c = 0; c < q.codes.cols(); c++) reversed.codes(r, c) = q.codes(from, c);
+    for (i64 i = 0; i < q.row_scales.cols(); i++) reversed.row_scales(r, i) = q.row_scales(from, i);
     for (i64 c = 0; c < q.tables.cols(); c++) reversed.tables(r, c) = q.tables(from, c);
     for (i64 g = 0; g < q.scales.cols(); g++) reversed.scales(r, g) = q.scales(from, g);
     for (i64 g = 0; g < q.minima.cols(); g++) reversed.minima(r, g) = q.minima(from, g);

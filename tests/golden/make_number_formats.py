@@ -9,6 +9,8 @@
   e8m0 RULE: of all positive finite bfloat16 values: each at which the exponent's code changes, and the code.
   block NAME RULE: a (5, 80) matrix, see weights(): FNV-1a (64 bits) of the codes' bytes, row by row, and of the
       scales' float32 bits, then the tensor's scale.
+  rows u8: per row of the absolute values of weights(): the row's float16 and FNV-1a of the codes of its multiples; then the
+      same of weights() as they are, signed.
 """
 import ml_dtypes
 import numpy as np
@@ -168,7 +170,30 @@ def blocks():
                       fnv(np.array(all_scales, "<f4").tobytes()), f"{np.array(tensor, '<f4').view(np.uint32):08x}")
 
 
+def float16_above(v):
+    v = min(v, np.float32(65504))
+    half = np.float16(v)
+    return half if np.float32(half) >= v else np.nextafter(half, np.float16(np.inf))
+
+
+def row_multiples():
+    line = []
+    with np.errstate(all="ignore"):
+        for signed in (False, True):
+            steps = np.float32(128 if signed else 256)
+            for row in weights():
+                row = row if signed else np.abs(row)
+                unit = float16_above(np.float32(np.abs(row).max() / ((steps - 1) / steps)))
+                code = np.minimum(np.rint(np.abs(row / np.float32(unit)) * steps), steps - 1)
+                if not signed:
+                    code = np.maximum(code, row > 0)
+                code = (np.copysign(code, row) + 128 * signed).astype(np.uint8)
+                line.append(f"{unit.view(np.uint16):04x}:{fnv(code.tobytes())}")
+    print("rows u8", *line)
+
+
 print("# made by make_number_formats.py")
 elements()
 scales()
 blocks()
+row_multiples()

@@ -72,7 +72,8 @@ Quantized random_weights(const NumberFormat& format, Shape shape) {
   Quantized block = round_to_nearest(weights.view(), format, scale_rules::largest);
   if (rows == shape.rows) return block;
   Quantized all{block.format, repeat_rows(block.codes, shape.rows), repeat_rows(block.scales, shape.rows),
-                repeat_rows(block.minima, shape.rows), block.tensor_scale, repeat_rows(block.tables, shape.rows), block.cols};
+                repeat_rows(block.minima, shape.rows), block.tensor_scale, repeat_rows(block.tables, shape.rows), block.cols,
+                repeat_rows(block.row_scales, shape.rows)};
   return all;
 }
 

@@ -6,6 +6,7 @@
 
 #include "compress/quantizers/fit_grid.h"
 #include "compress/quantizers/k_means.h"
+#include "core/float16.h"
 
 namespace bitkerf {
 namespace {
@@ -39,7 +40,7 @@ Fit fit(const NumberFormat& format, const Grid& grid, const Group& group, float 
     float scale = type.round((top_high - top_low) * factor / (span * tensor_scale));
     // The middle stays where it is when the range shrinks.
     float minimum = (top_high + top_low) / 2 - scale * tensor_scale * (grid.highest() + grid.lowest()) / 2;
-    return {scale, std::copysign(type.name == "e8m0" || type.name == "e4m3" ? std::fabs(minimum) : type.round(std::fabs(minimum)), minimum)};
+    return {scale, std::copysign(minimum_type(type).round(std::fabs(minimum)), minimum)};
   }
   float need = 0;
   if (grid.rms() > 0) {
@@ -167,7 +168,45 @@ Group sample(const Group& group, int dimension) {
   return group.sub_rows(0, std::min<i64>(group.rows, 32)).sub_cols(first, cols);
 }
 
+// The step and the lowest level of the grid that the group's weights lie on, when it has as many levels as the format at
+// most: blocks of a file that floats were made of (Q4_1: float16 step x code + float16 minimum, each rounded once).
+std::optional<Fit> own_grid(const NumberFormat& format, const Grid& grid, const Group& group) {
+  if (!grid.is_affine()) return {};
+  std::vector<float> w;
+  each_weight(group, [&](float v) { w.push_back(v); });
+  std::sort(w.begin(), w.end());
+  const float low = w.front(), range = w.back() - low, rounding = 0x1p-21f * std::max(std::fabs(low), std::fabs(w.back()));
+  float least = range;  // distance of neighbours
+  for (std::size_t i = 1; i < w.size(); i++)
+    if (w[i] - w[i - 1] > 4 * rounding) least = std::min(least, w[i] - w[i - 1]);
+  for (int parts = 1; range > 0; parts++) {  // of that distance, when no two codes are neighbours
+    const float steps = std::nearbyint(range * static_cast<float>(parts) / least), step = range / steps;
+    if (steps > static_cast<float>(grid.levels() - 1)) return {};
+    bool all = true;
+    for (float v : w) all &= std::fabs(low + step * std::nearbyint((v - low) / step) - v) <= 2 * rounding;
+    if (!all) continue;
+    const float scale = step / static_cast<float>(grid.step());
+    if (!format.has_minimum) {
+      const float at = std::nearbyint(low / scale);
+      if (std::fabs(low - at * scale) > 2 * rounding || at < grid.lowest() || at + range / scale > grid.highest() + 0.5f) return {};
+      return Fit{scale, 0};
+    }
+    // The lowest codes may be of no weight: the file's minimum is the one that float16 holds.
+    float minimum = low;
+    for (int unused = 0; unused < grid.levels() - static_cast<int>(steps); unused++) {
+      const float v = low - step * static_cast<float>(unused);
+      if (std::fabs(f16_to_f32(f32_to_f16(v)) - v) > rounding) continue;
+      minimum = v;
+      break;
+    }
+    return Fit{scale, minimum - scale * grid.lowest()};
+  }
+  return {};
+}
+
 Fit best_fit(const NumberFormat& format, const Grid& grid, const Group& group, float tensor_scale, ScaleRule rule) {
+  if (std::optional<Fit> own = rule.own ? own_grid(format, grid, group) : std::nullopt)
+    return {format.scale->round(own->scale / tensor_scale), std::copysign(minimum_type(*format.scale).round(std::fabs(own->minimum)), own->minimum)};
   Fit best = fit(format, grid, group, tensor_scale, 1, rule.floor);
   if (rule.factors == 1) return best;
   if (grid.dimension() > 1) rule = grid.rms() > 0 ? ScaleRule{9, 0.8f, 1.2f} : ScaleRule{9, 0.7f, 1.1f};
@@ -214,24 +253,31 @@ Quantized round_to_nearest(Matrix<const float> weights, const NumberFormat& aske
     float largest_scale = format.scale->round(1e30f);
     if (top > 0) q.tensor_scale = top / (format.grid.magnitude() * largest_scale);
   }
+  // Scales that are multiples of one number per row are rounded when all of the row are known.
+  NumberFormat search = format;
+  if (format.scale->of_row) search.scale = &scale_type("f32");
   i64 width = format.group == kWholeRow ? weights.cols : format.group;
   auto block_of_rows = [&](i64 first_row, i64 rows) {
     Grid own;
     if (format.row_tables) {  // then groups are of one row
-      own = learn_row(format, weights.row_span(first_row), q.tensor_scale);
+      own = learn_row(search, weights.row_span(first_row), q.tensor_scale);
       for (int code = 0; code < own.levels(); code++) q.tables(first_row, code) = own.value(code);
     }
     const Grid& grid = format.row_tables ? own : format.grid;
     for (i64 g = 0; g < format.groups(weights.cols); g++) {
       i64 first = g * width, count = std::min(width, weights.cols - first);
-      Group group = weights.sub_rows(first_row, rows).sub_cols(first, count);
-      Fit best = best_fit(format, grid, group, q.tensor_scale, rule);
+      Fit best = best_fit(search, grid, weights.sub_rows(first_row, rows).sub_cols(first, count), q.tensor_scale, rule);
       for (i64 r = first_row; r < first_row + rows; r++) {
         q.scales(r, g) = best.scale;
         if (format.has_minimum) q.minima(r, g) = best.minimum;
-        encode(grid, weights.row(r) + first, count, best.scale * q.tensor_scale, best.minimum, [&](i64 point, int code) {
-          q.codes(r, first / grid.dimension() + point) = static_cast<std::uint16_t>(code);
-        });
+      }
+    }
+    for (i64 r = first_row; r < first_row + rows; r++) {
+      if (format.scale->of_row) q.round_scales(r);
+      for (i64 g = 0; g < format.groups(weights.cols); g++) {
+        i64 first = g * width, count = std::min(width, weights.cols - first);
+        encode(grid, weights.row(r) + first, count, q.scales(r, g) * q.tensor_scale, format.has_minimum ? q.minima(r, g) : 0,
+               [&](i64 point, int code) { q.codes(r, first / grid.dimension() + point) = static_cast<std::uint16_t>(code); });
       }
     }
   };

@@ -14,12 +14,14 @@ struct ScaleRule {
   float low, high;   // squared error counts. 1: no search
   bool floor = false;  // E8M0 scales as the OCP text has them: 2^(floor(log2 max|w|) - floor(log2 largest level)),
                        // which clips; otherwise the power of two above max|w| / largest level
+  bool own = false;    // where the group lies on a grid already (blocks of a file): that one's
 };
 namespace scale_rules {
 inline constexpr ScaleRule largest{1, 1, 1};              // the largest weight on the last level
 inline constexpr ScaleRule squared_error{40, 0.4f, 1.01f};
 inline constexpr ScaleRule wide{100, 0.01f, 1.2f};        // LLM-FP4, section 3.1: its search of a real exponent bias
 inline constexpr ScaleRule ocp{1, 1, 1, true};
+inline constexpr ScaleRule own{40, 0.4f, 1.01f, false, true};
 }  // namespace scale_rules
 
 // weights (rows, cols), finite. threads may be null.

@@ -30,10 +30,12 @@ UnitPlaces places_of(const NumberFormat& format, i64 cols) { return {format, col
 //
 // Many tokens, AVX-512: popcount makes 2050 / (W A) GMAC/s, expand 450, and unpacking costs as much as 24 / 4.6 tokens, of
 // more than 4 planes 45 / 4.6. One token, where expand unpacks in registers: lookup takes a time proportional to W, popcount
-// one that grows with W A. On AVX2 popcount makes 390 / (W A), expand 105, and lookup is no faster than expand.
-std::string_view fastest(Isa isa, int w, int a, i64 tokens) {
+// one that grows with W A. Where sums end every 32 columns lookup has more to add up than expand (W = 4: 170 and 225 Gop/s;
+// 2: 204 and 219; 1: 293 and 226). On AVX2 popcount makes 390 / (W A), expand 105, and lookup is no faster than expand.
+std::string_view fastest(Isa isa, int w, int a, i64 tokens, i64 span_units) {
   if (isa == Isa::portable) return "expand";
-  if (tokens == 1) return a <= 2 || (a == 3 && (w == 1 || w > 4)) ? "popcount" : isa == Isa::avx512 && w <= 4 ? "lookup" : "expand";
+  const bool looked_up = isa == Isa::avx512 && w <= (span_units > 1 ? 4 : 1);
+  if (tokens == 1) return a <= 2 || (a == 3 && (w == 1 || w > 4)) ? "popcount" : looked_up ? "lookup" : "expand";
   return 10 * w * a * tokens <= (isa == Isa::avx512 ? 46 : 37) * tokens + (w <= 4 ? 240 : 450) ? "popcount" : "expand";
 }
 
@@ -72,7 +74,7 @@ class BitPlanes final : public UnitLinear {
         if (kernels->name == name && kernels->takes(tokens)) return kernels;
       return list.rows[0];
     };
-    return *named(fastest(isa, bits_, input().bits, tokens));
+    return *named(fastest(isa, bits_, input().bits, tokens, view_.span_units));
   }
   // Planes that are not read cost no time.
   i64 bytes() const override { return panels() * (places_.panel_bytes - (format_.grid.bits() - bits_) * plane_bytes()); }

@@ -20,6 +20,7 @@ void lookup_one(const void* self, const std::byte* data, i64, const void* input,
   const IntRows x = *static_cast<const IntRows*>(input);
   const u8* panel = reinterpret_cast<const u8*>(data);
   const float* scale = x.scale + token * x.groups;
+  const PanelScales<PlaneView> scales[2] = {{v, panel, 0}, {v, panel, 1}};
   F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
   i64 group_end = std::min(x.group_units, x.units);
   for (i64 unit = 0; unit < v.units;) {
@@ -48,7 +49,7 @@ void lookup_one(const void* self, const std::byte* data, i64, const void* input,
       }
       if (v.shift) dot = Lanes::add(dot, dot);
       F d, m;
-      load_scales(v, panel, unit * 32 / v.group, h, d, m);
+      scales[h].load(unit * 32 / v.group, d, m);
       sum[h] = add_span_of(v.has_minimum, v.late, sum[h], Lanes::add(start, dot), d, m, *scale, minus);
     }
     unit += units;

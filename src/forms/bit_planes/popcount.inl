@@ -94,7 +94,7 @@ template <int kTokens, bool kXor, bool kStream>
 #pragma GCC unroll Lanes::kUnroll
     for (int h = 0; h < 2; h++) {
       if constexpr (kStream) {
-        load_scales(v, panel, unit * 32 / v.group, h, df[h], mf[h]);
+        PanelScales(v, panel, h).load(unit * 32 / v.group, df[h], mf[h]);
       } else {
         df[h] = Lanes::load(d + 16 * h);
         mf[h] = v.has_minimum ? Lanes::load(m + 16 * h) : Lanes::zero();
@@ -151,13 +151,15 @@ inline const void* popcount_unpack(const void* self, const std::byte* data, i64,
   float* d = reinterpret_cast<float*>(static_cast<u8*>(scratch) + 64);
   const i64 spans = tile_spans(count, 32, v.span_units);
   float* m = d + spans * 32;
-  for (i64 span = 0; span < spans; span++)
-    for (int half = 0; half < 2; half++) {
+  for (int half = 0; half < 2; half++) {
+    const PanelScales scales(v, tile.panel, half);
+    for (i64 span = 0; span < spans; span++) {
       F scale, minimum;
-      load_scales(v, tile.panel, (first + 32 * v.span_units * span) / v.group, half, scale, minimum);
+      scales.load((first + 32 * v.span_units * span) / v.group, scale, minimum);
       Lanes::store(d + span * 32 + 16 * half, scale);
       if (v.has_minimum) Lanes::store(m + span * 32 + 16 * half, minimum);
     }
+  }
   return scratch;
 }
 

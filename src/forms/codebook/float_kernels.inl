@@ -31,6 +31,7 @@ const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 
   const u8* panel = reinterpret_cast<const u8*>(data);
   auto* out = static_cast<float*>(scratch);
   for (int half = 0; half < 2; half++) {
+    const PanelScales scales(v, panel, half);
     F d = Lanes::zero(), m = Lanes::zero();
     i64 next = first;  // column where the scale changes
     for (i64 unit = first / 32; unit * 32 < first + count; unit++) {
@@ -43,7 +44,7 @@ const void* float_unpack(const void* self, const std::byte* data, i64 cols, i64 
           if (col >= first + count) break;
           if (col == next) {
             i64 group = col / v.group;
-            load_scales(v, panel, group, half, d, m);
+            scales.load(group, d, m);
             next = (group + 1) * v.group;
           }
           Lanes::store(out + (col - first) * 32 + 16 * half, Lanes::fma(levels.level(k), d, m));

@@ -124,7 +124,7 @@ class FixedPoint final : public PackedLinear {
 
 bool fixed_point_holds(const NumberFormat& format) {
   const Grid& grid = format.grid;
-  return format.group == kWholeRow && !format.has_minimum && !format.row_tables && grid.is_affine() && grid.step() == 1 && grid.bits() > 8 &&
+  return format.group == kWholeRow && !format.has_minimum && !format.row_tables && !format.scale->of_row && grid.is_affine() && grid.step() == 1 && grid.bits() > 8 &&
          grid.magnitude() <= 32767;
 }
 

@@ -90,6 +90,7 @@ void pair_one(const void* self, const std::byte* data, i64 cols, const void* inp
   const std::int8_t* q = x.q + token * x.cols;
   const float* scale = x.scale + token * x.groups;
   constexpr int kParts = 32 / kPart;
+  const PanelScales<typename Source::View> scales[2] = {{v, panel, 0}, {v, panel, 1}};
   F total[2] = {Lanes::zero(), Lanes::zero()}, sum[2] = {Lanes::zero(), Lanes::zero()};
   i64 group_end = std::min(x.group_units, x.units);
   for (i64 unit = 0; unit < v.units;) {
@@ -112,7 +113,7 @@ void pair_one(const void* self, const std::byte* data, i64 cols, const void* inp
       }
       for (int part = 0; part < kParts; part++) {
         F d, m;
-        load_scales(v, panel, kPart == 16 ? 2 * unit + part : unit * 32 / v.group, half, d, m);
+        scales[half].load(kPart == 16 ? 2 * unit + part : unit * 32 / v.group, d, m);
         sum[half] = v.late ? add_pair<true>(sum[half], low[part], high[part], d, *scale) : add_pair<false>(sum[half], low[part], high[part], d, *scale);
       }
     }
@@ -150,11 +151,12 @@ const void* pair_unpack(const void* self, const std::byte* data, i64 cols, i64 f
       }
     }
   }
-  for (i64 span = 0; span < tile_spans(count, kPart, v.span_units); span++) {
-    const i64 col = first + (kPart == 16 ? 16 * span : 32 * v.span_units * span);
-    for (int half = 0; half < 2; half++) {
+  for (int half = 0; half < 2; half++) {
+    const PanelScales scales(v, panel, half);
+    for (i64 span = 0; span < tile_spans(count, kPart, v.span_units); span++) {
+      const i64 col = first + (kPart == 16 ? 16 * span : 32 * v.span_units * span);
       F scale, minimum;
-      load_scales(v, panel, col / v.group, half, scale, minimum);
+      scales.load(col / v.group, scale, minimum);
       Lanes::store(d + span * 32 + 16 * half, scale);
     }
   }
