@@ -48,7 +48,7 @@ struct DifferentiableDecoder::Saved {
 
 struct DifferentiableDecoder::Slot {
   i64 tokens = 0;
-  std::vector<Saved> layers;
+  std::vector<Saved> layers;     // of all, or one that all share where there is no way back
   OwnedMatrix<float> last, d_x;  // (tokens, width): the residual stream at its end; its derivative on the way back
   Derivatives sums;
 
@@ -135,7 +135,7 @@ const DifferentiableDecoder::Expanded& DifferentiableDecoder::expand(std::size_t
   return *place;
 }
 
-void DifferentiableDecoder::prepare(std::span<const std::span<const Token>> windows) {
+void DifferentiableDecoder::prepare(std::span<const std::span<const Token>> windows, i64 layers) {
   i64 longest = 0;
   for (std::span<const Token> window : windows) longest = std::max(longest, static_cast<i64>(window.size()));
   CHECK(longest > 0 && static_cast<i64>(windows.size()) <= windows_at_once());
@@ -147,7 +147,7 @@ void DifferentiableDecoder::prepare(std::span<const std::span<const Token>> wind
       scale_rows(weights_.head.linear ? "output" : "token_embd", first, rows);
     });
   }
-  if (workers_.empty() || longest > slots_[0].last.rows()) {
+  if (workers_.empty() || longest > slots_[0].last.rows() || layers > static_cast<i64>(slots_[0].layers.size())) {
     workers_.clear();
     slots_.clear();
     for (int i = 0; i < threads_.count(); i++) workers_.push_back(std::make_unique<Worker>(scratch(longest)));
@@ -155,7 +155,7 @@ void DifferentiableDecoder::prepare(std::span<const std::span<const Token>> wind
     auto matrix = [&](i64 cols) { return OwnedMatrix<float>(longest, cols); };
     for (i64 i = 0; i < windows_at_once(); i++) {
       Slot& slot = slots_.emplace_back();
-      for (i64 l = 0; l < spec_.shape.layers; l++)
+      for (i64 l = 0; l < layers; l++)
         slot.layers.push_back({matrix(width), matrix(q), matrix(k), matrix(v), matrix(spec_.heads * spec_.value_dim), matrix(width),
                                matrix(spec_.hidden), matrix(spec_.hidden), matrix(width)});
       slot.last = matrix(width);
@@ -213,7 +213,8 @@ void DifferentiableDecoder::turned(const DecoderLayer& layer, std::size_t rotary
 
 void DifferentiableDecoder::layer_forward(std::size_t index, const Expanded& w, Slot& slot, Worker& worker) const noexcept {
   const DecoderLayer& l = weights_.layers[index];
-  Saved& s = slot.layers[index];
+  const bool shared = slot.layers.size() == 1;
+  Saved& s = slot.layers[shared ? 0 : index];
   Context& context = worker.context;
   Arena& arena = worker.arena;
   Arena::Scope scope(arena);
@@ -250,6 +251,7 @@ void DifferentiableDecoder::layer_forward(std::size_t index, const Expanded& w, 
   gate_of(spec_.activation).forward(slot.rows(s.gate), slot.rows(s.up), gated, context);
   apply(l.down, w.down, gated, slot.rows(s.feed_forward));
   add_block(slot.rows(s.feed_forward), l.post_feed_forward_norm);
+  if (shared && index + 1 < weights_.layers.size()) std::swap(s.x, slot.last);
 }
 
 void DifferentiableDecoder::collect(const Projection& p, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const {
@@ -394,8 +396,8 @@ void DifferentiableDecoder::embedding_backward(Slot& slot, std::span<const Token
   }
 }
 
-void DifferentiableDecoder::forward_layers(std::span<const std::span<const Token>> windows) {
-  prepare(windows);
+void DifferentiableDecoder::forward_layers(std::span<const std::span<const Token>> windows, i64 kept) {
+  prepare(windows, kept);
   each_window(windows.size(), [&](std::size_t i, Worker& worker) { embed(slots_[i], windows[i], worker); });
   for (std::size_t l = 0; l < weights_.layers.size(); l++) {
     const Expanded& w = expand(l);
@@ -406,7 +408,7 @@ void DifferentiableDecoder::forward_layers(std::span<const std::span<const Token
 void DifferentiableDecoder::forward(std::span<const std::span<const Token>> windows, std::span<const Matrix<float>> out) {
   for (std::size_t at = 0; at < windows.size(); at += static_cast<std::size_t>(windows_at_once())) {
     auto some = windows.subspan(at, std::min(windows.size() - at, static_cast<std::size_t>(windows_at_once())));
-    forward_layers(some);
+    forward_layers(some, 1);
     each_window(some.size(), [&](std::size_t i, Worker& worker) {
       rms_norm(slots_[i].rows(slots_[i].last), weights_.last_norm.span(), spec_.epsilon, out[at + i], worker.context);
     });
@@ -425,7 +427,7 @@ void DifferentiableDecoder::logits(Matrix<const float> hidden, Matrix<float> log
 void DifferentiableDecoder::differentiate(std::span<const std::span<const Token>> windows, i64 first_window, const Loss& loss, Derivatives& sum) {
   for (std::size_t at = 0; at < windows.size(); at += static_cast<std::size_t>(windows_at_once())) {
     auto some = windows.subspan(at, std::min(windows.size() - at, static_cast<std::size_t>(windows_at_once())));
-    forward_layers(some);
+    forward_layers(some, spec_.shape.layers);
     each_window(some.size(), [&](std::size_t i, Worker& worker) { head_backward(first_window + static_cast<i64>(at + i), loss, slots_[i], worker); });
     for (std::size_t l = weights_.layers.size(); l-- > 0;) {
       const Expanded& w = expand(l);

@@ -64,7 +64,7 @@ class DifferentiableDecoder {
   struct Expanded;  // matrices of one layer as floats
   struct Worker;    // a thread's scratch memory
 
-  void prepare(std::span<const std::span<const Token>> windows);
+  void prepare(std::span<const std::span<const Token>> windows, i64 layers);
   const Expanded& expand(std::size_t layer);
   OwnedMatrix<float> expanded(const Projection& projection);
   void scale_rows(const std::string& matrix, i64 first, Matrix<float> rows) const;
@@ -73,7 +73,7 @@ class DifferentiableDecoder {
   void layer_backward(std::size_t index, const Expanded& w, Slot& slot, Worker& worker) const noexcept;
   void head_backward(i64 window, const Loss& loss, Slot& slot, Worker& worker) const;
   void embedding_backward(Slot& slot, std::span<const Token> tokens) const;
-  void forward_layers(std::span<const std::span<const Token>> windows);
+  void forward_layers(std::span<const std::span<const Token>> windows, i64 kept);
   void turned(const DecoderLayer& layer, std::size_t rotary, const Saved& saved, Matrix<float> q, Matrix<float> k, Worker& worker) const noexcept;
   void collect(const Projection& projection, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const;
   std::vector<double>& gain_of(Slot& slot, std::string_view prefix, std::size_t layer, const Buffer<float>& gain) const;
