@@ -39,6 +39,8 @@ constexpr Verb kVerbs[] = {
      run_verb_compare},
     {"calibrate", "Gather statistics of a model's inputs for quantizers that look at data", "--model --output --calibrate --windows --threads --json",
      "model.gguf -o model.statistics.gguf", run_verb_calibrate},
+    {"tune", "Lower a compressed model's divergence from its source, at the same size", "--model --reference --output --calibrate --steps --threads --json",
+     "small.gguf --reference model.gguf -o tuned.gguf", run_verb_tune},
     {"compare-formats", "How well number formats keep a model's matrices", "--model --format --search --threads --json",
      "model.gguf --format mxfp4,nvfp4,int4.g32", run_verb_compare_formats},
     {"verify", "Check that kernels are right and that their time tells nothing", "what --filter --seeds --full --calls --runs --constant-time --json",

@@ -16,6 +16,7 @@ int run_verb_plan(const Options& options);
 int run_verb_compress(const Options& options);
 int run_verb_compare(const Options& options);
 int run_verb_calibrate(const Options& options);
+int run_verb_tune(const Options& options);
 int run_verb_compare_formats(const Options& options);
 int run_verb_bench_kernels(const Options& options);  // bench --kernels
 int run_verb_bench_sweep(const Options& options);    // bench --sweep

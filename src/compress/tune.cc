@@ -32,7 +32,7 @@ std::string without_weight(const std::string& name) { return name.substr(0, name
 
 // Whether a row's scales can follow a factor near 1.
 bool follows(const NumberFormat& format) {
-  return format.group_rows == 1 && std::fabs(format.scale->round(1.002f) - 1.002f) < 1e-3f;
+  return format.scale->of_row || (format.group_rows == 1 && std::fabs(format.scale->round(1.002f) - 1.002f) < 1e-3f);
 }
 
 struct NamedGain {
@@ -266,10 +266,21 @@ class Tuner {
     return {bytes.begin(), bytes.end()};
   }
 
+  // Scales and minima of a row times (about) `factor`. Multiples of a float16 of the row stay the multiples they are.
   static void scale_row(Quantized& q, i64 r, float factor) {
-    for (float& s : q.scales.view().row_span(r)) s = q.format.scale->round(s * factor);
-    if (q.format.has_minimum)
-      for (float& m : q.minima.view().row_span(r)) m = std::copysign(q.format.scale->round(std::fabs(m * factor)), m);
+    auto scale_all = [&](std::span<float> values, const ScaleType& type, i64 which) {
+      float unit = 0, scaled = 0;
+      if (type.of_row) {
+        unit = q.row_scales(r, which);
+        q.row_scales(r, which) = scaled = f16_to_f32(f32_to_f16(unit * factor));
+      }
+      for (float& v : values) {
+        if (type.of_row) v = unit > 0 ? v / unit * scaled : 0;
+        else v = std::copysign(type.round(std::fabs(v * factor)), v);
+      }
+    };
+    scale_all(q.scales.view().row_span(r), *q.format.scale, 0);
+    if (q.format.has_minimum) scale_all(q.minima.view().row_span(r), minimum_type(*q.format.scale), 1);
   }
 
   void resume() {
