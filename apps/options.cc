@@ -73,7 +73,8 @@ constexpr OptionRow kOptions[] = {
      &Options::logit_bias},
     {"--form", "NAME", "force one form of weights",
      "Hold every matrix in this form (doctor lists them). Without it, each takes the fastest for its type. For studies: "
-     "lmul:m=4, linear=lmul:m=4 or attention=e4m3 name another way to multiply (docs/formats.md).",
+     "lmul:m=4, linear=lmul:m=4 or attention=e4m3 name another way to multiply, hadamard/dense a change of basis "
+     "(docs/formats.md).",
      &Options::form},
     {"--bits", "R", "read the top R bits only",
      "Read only the R most significant planes of every matrix that is kept as bit planes; 0: all.", &Options::bits, 0, 8},
@@ -119,7 +120,7 @@ constexpr OptionRow kOptions[] = {
      "agree.",
      &Options::reference},
     {"--recipe", "TEXT", "PATTERN=rtn/int4.g64; ...",
-     "What to do with each matrix: lines of PATTERN = QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
+     "What to do with each matrix: lines of PATTERN = TRANSFORM | QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
      "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
     {"--calibration", "FILE", "statistics of calibrate", "Statistics of the model's inputs, as `calibrate` or llama-imatrix writes them, for quantizers that "
      "look at data (gptq).", &Options::calibration},

@@ -46,12 +46,13 @@ int list(const Options& options) {
                        {"forms", held_by},
                        {"about", row.about}});
   }
-  Json rounding = Json::array(), methods = Json::array();
+  Json rounding = Json::array(), methods = Json::array(), turns = Json::array();
+  for (const TransformRow& row : transforms()) turns.push_back({{"name", row.name}, {"about", row.about}});
   for (const QuantizerRow& row : quantizers())
     rounding.push_back({{"name", row.name}, {"range_by", row.range}, {"rounding", row.rounding}, {"data", "none (zero-shot)"}, {"about", row.about}});
   for (const PaperRow& row : papers()) methods.push_back({{"paper", row.paper}, {"recipe", row.recipe}, {"missing", row.missing}});
   if (options.json) {
-    print_json({{"formats", formats}, {"quantizers", rounding}, {"papers", methods}});
+    print_json({{"formats", formats}, {"transforms", turns}, {"quantizers", rounding}, {"papers", methods}});
     return 0;
   }
   auto text = [](const Json& row, const char* key) { return row[key].get<std::string>(); };
@@ -62,7 +63,9 @@ int list(const Options& options) {
                       text(f, "grid"), text(f, "range"), text(f, "values"), text(f, "granularity"), text(f, "scale"), text(f, "forms"), text(f, "about")));
   print("\nAppend .gN, .row, .tensor or .bROWSxCOLUMNS for other scales, .f32 .f16 .bf16 .e8m0 .e4m3 for another type: int3.g128, int4.bf16.row;\n"
         ":a=0.83, :split=e3m0, :v=HEX, :p=15 for a value instead of one that is searched or learned for each matrix.\n\n");
-  print(fmt::format("{:10} {:14} {:9} {}\n", "quantizer", "range by", "rounding", "about (none looks at data: zero-shot)"));
+  print(fmt::format("{:10} {}\n", "transform", "of the input, in front of the quantizer"));
+  for (const Json& t : turns) print(fmt::format("{:10} {}\n", text(t, "name"), text(t, "about")));
+  print(fmt::format("\n{:10} {:14} {:9} {}\n", "quantizer", "range by", "rounding", "about (none looks at data: zero-shot)"));
   for (const Json& q : rounding) print(fmt::format("{:10} {:14} {:9} {}\n", text(q, "name"), text(q, "range_by"), text(q, "rounding"), text(q, "about")));
   print(fmt::format("\n{:42} {:28} {}\n", "paper", "recipe", "missing"));
   for (const Json& p : methods) print(fmt::format("{:42} {:28} {}\n", text(p, "paper"), text(p, "recipe"), text(p, "missing")));

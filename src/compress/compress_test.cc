@@ -43,8 +43,49 @@ TEST(RecipeBook, SaysWhatIsWrong) {
   for (const Case& c : {Case{"", "empty"}, Case{"*", "PATTERN"}, Case{"*=foo/int4", "unknown quantizer 'foo'"},
                         Case{"*=rtn/int9", "unknown number format 'int9'"}, Case{"*=rtn/int4.g0", "group size"},
                         Case{"*=rtn/int4.f8", "unknown scale type 'f8'"}, Case{"*=rtn/int4 | nowhere", "unknown form"},
-                        Case{"*=rtn/int4 | dense", "does not hold"}, Case{"*=rtn/int4|bit_planes|x", "expected"}})
-    EXPECT_NE(message_of([&] { RecipeBook book(c.text); }).find(c.part), std::string::npos) << c.text;
+                        Case{"*=rtn/int4 | dense", "does not hold"}, Case{"*=rtn/int4|bit_planes|x", "expected"},
+                        Case{"*=turn | rtn/int4", "unknown transform 'turn'"}, Case{"*=hadamard", "expected PATTERN"},
+                        Case{"*=hadamard | keep", "unknown quantizer"}, Case{"*=hadamard | rtn/int4 | bit_planes | hadamard/int8.row", "first part"},
+                        Case{"*[4:x]=rtn/int4", "range of rows"}, Case{"*[4:4]=rtn/int4", "holds no row"}, Case{"*[:4]=keep", "whole matrix"},
+                        Case{"[0:4]=rtn/int4", "expected PATTERN"}})
+    EXPECT_NE(message_of([&] { RecipeBook book(c.text); }).find(c.part), std::string::npos) << c.text << ": " << message_of([&] { RecipeBook book(c.text); });
+}
+
+TEST(RecipeBook, TransformsComeFirst) {
+  RecipeBook book("*=hadamard | rtn/int4.g64 | bit_planes | int8.g32; token_embd=hadamard|rtn/int8.g64; output = hadamard | rtn/int16.f32.row | fixed_point");
+  EXPECT_EQ(book.of("x").transform->name, "hadamard");
+  EXPECT_EQ(book.of("x").input, "hadamard/int8.g32");
+  EXPECT_EQ(book.of("x").text(), "hadamard | rtn/int4.f16.g64 | bit_planes | int8.g32");
+  EXPECT_EQ(book.of("token_embd").input, "hadamard/int8.row");
+  EXPECT_EQ(book.of("output").input, "hadamard/fixed15.row");
+  for (const char* name : {"x", "token_embd", "output"})
+    EXPECT_EQ(RecipeBook("y=" + book.of(name).text()).of("y").text(), book.of(name).text());
+  EXPECT_EQ(RecipeBook("*=rtn/int4").of("x").transform, nullptr);
+}
+
+TEST(RecipeBook, RangesOfRows) {
+  RecipeBook book("token_embd[7:]=rtn/int2;*=rtn/int4; blk.[01].up[0:10]=rtn/int3;token_embd[ : 20 ]=rtn/int6;token_embd[50:]=rtn/int2; token_embd[20:50]=rtn/int5;"
+                  "blk.*.up[10:]=rtn/int2");
+  auto text = [&](std::string_view matrix, i64 rows) {
+    std::string all;
+    for (const RecipeSegment& s : book.of(matrix, rows)) all += fmt::format("{}-{} {} ", s.first, s.end, s.recipe->format);
+    return all;
+  };
+  EXPECT_EQ(text("token_embd", 64), "0-20 int6.f16.g64 20-50 int5.f16.g64 50-64 int2.f16.g64 ");
+  EXPECT_EQ(text("blk.1.up", 11), "0-10 int3.f16.g64 10-11 int2.f16.g64 ");
+  EXPECT_EQ(text("other", 5), "0-5 int4.f16.g64 ");
+  // Without a range after them, ranges count no more.
+  EXPECT_EQ(RecipeBook("x[0:1]=rtn/int2; x=rtn/int3").of("x", 9).size(), 1u);
+  auto wrong = [&](const char* recipe, const char* part) {
+    std::string message = message_of([&] { RecipeBook(recipe).of("x", 64); });
+    EXPECT_NE(message.find(part), std::string::npos) << recipe << ": " << message;
+  };
+  wrong("x[0:20]=rtn/int2", "rows 20 to 63 of 'x' are in no range");
+  wrong("x[1:]=rtn/int2", "those before end at row 0");
+  wrong("x[0:20]=rtn/int2; x[19:]=rtn/int2", "those before end at row 20");
+  wrong("x[0:20]=rtn/int2; x[20:65]=rtn/int2", "which has 64");
+  wrong("x[0:64]=rtn/int2; x[64:]=rtn/int2", "end at row 64");
+  wrong("x[:]=rtn/int2; x[:]=rtn/int3", "end at row 64");
 }
 
 OwnedMatrix<float> normal_weights(i64 rows, i64 cols, unsigned seed) {

@@ -29,38 +29,25 @@ class QuantizingSource final : public LinearSource {
 
   std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
     std::unique_ptr<Linear> source = plain_.linear(name, shape, rows);  // checks everything
-    const Recipe& recipe = recipes_.of(name);
+    const i64 total = rows.total > 0 ? rows.total : shape.rows;
+    std::vector<RecipeSegment> segments = recipes_.of(name, total);
     done_ += shape.rows * shape.cols;
-    if (recipe.keep) {
+    if (segments[0].recipe->keep) {
       report.kept++;
       kept_.emplace(std::string(name) + ".weight");
       return source;
     }
     OwnedMatrix<float> weights(shape.rows, shape.cols);
     threads_.split(shape.rows, [&](i64 first, i64 last) { source->expand(first, weights.view().sub_rows(first, last - first)); });
-    Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format), threads_);
-    error_ += squared_error(weights.view(), quantized);
-    for (float w : std::span(weights.view().data, static_cast<std::size_t>(shape.rows * shape.cols))) size_ += double{w} * w;
-    report.squared_error = size_ > 0 ? error_ / size_ : 0;
-    // What the quantizer chose (e3m2 for fp6:split=auto) may need another input than what stood for it.
-    const FormRow& row = form(recipe.form);
-    const Encoding& asked = encoding(recipe.input);
-    const Encoding& input = takes(row, quantized.format, asked) ? asked : usual_input(row, quantized.format);
-    std::unique_ptr<PackedLinear> packed = row.pack(quantized, input, threads_);
+    source.reset();
+    std::vector<std::unique_ptr<Linear>> parts;
+    for (const RecipeSegment& segment : segments) {
+      const i64 first = std::max(segment.first, rows.first), end = std::min(segment.end, rows.first + shape.rows);
+      if (first < end) parts.push_back(quantize(name, weights.view().sub_rows(first - rows.first, end - first), first, total, *segment.recipe));
+    }
     report.matrices++;
-    report.weights += shape.rows * shape.cols;
-    report.packed_bytes += static_cast<i64>(packed->packed_bytes().size());
-    std::string matrix = std::string(name) + ".weight";
-    i64 total = rows.total > 0 ? rows.total : shape.rows;
-    PackedTensor entry{total == shape.rows ? matrix : fmt::format("{}.rows{}", matrix, rows.first), matrix, recipe.form,
-                       quantized.format.name, input.name, shape, rows.first, total, quantized.tensor_scale};
-    entry.recipe = recipe.text();
-    std::span<const std::byte> bytes = packed->packed_bytes();
-    entries.push_back(entry);
-    tensors.push_back({entry.tensor, stored_type("I8"), {static_cast<i64>(bytes.size())}, bytes.data(), static_cast<i64>(bytes.size())});
-    quantized_.emplace(matrix);
     if (progress_) progress_(done_, std::max(done_, all_));
-    return packed;
+    return parts.size() == 1 ? std::move(parts[0]) : stack_rows(std::move(parts));
   }
 
   void copy_the_rest() {
@@ -79,6 +66,37 @@ class QuantizingSource final : public LinearSource {
   std::vector<Tensor> tensors;
 
  private:
+  // Rows from `first` on of a matrix of `total`; weights are overwritten.
+  std::unique_ptr<Linear> quantize(std::string_view name, Matrix<float> weights, i64 first, i64 total, const Recipe& recipe) {
+    if (recipe.transform) {
+      if (!recipe.transform->fits(weights.cols))
+        fail(Fault::usage, "recipe: '{}' has rows of {} weights, which the transform {} does not fit", name, weights.cols, recipe.transform->name);
+      transform_weights(transform_of(*recipe.transform, weights.cols), weights, threads_);
+    }
+    Quantized quantized = recipe.quantizer->run(weights, parse_number_format(recipe.format), threads_);
+    error_ += squared_error(weights, quantized);
+    for (i64 r = 0; r < weights.rows; r++)
+      for (float w : weights.row_span(r)) size_ += double{w} * w;
+    report.squared_error = size_ > 0 ? error_ / size_ : 0;
+    // What the quantizer chose (e3m2 for fp6:split=auto) may need another input than what stood for it.
+    const FormRow& row = form(recipe.form);
+    const Encoding& asked = encoding(recipe.input);
+    const Encoding& input =
+        takes(row, quantized.format, asked) ? asked : transformed(usual_input(row, quantized.format), recipe.transform);
+    std::unique_ptr<PackedLinear> packed = row.pack(quantized, input, threads_);
+    report.weights += weights.rows * weights.cols;
+    report.packed_bytes += static_cast<i64>(packed->packed_bytes().size());
+    std::string matrix = std::string(name) + ".weight";
+    PackedTensor entry{total == weights.rows ? matrix : fmt::format("{}.rows{}", matrix, first), matrix, recipe.form,
+                       quantized.format.name, input.name, {weights.rows, weights.cols}, first, total, quantized.tensor_scale};
+    entry.recipe = recipe.text();
+    std::span<const std::byte> bytes = packed->packed_bytes();
+    entries.push_back(entry);
+    tensors.push_back({entry.tensor, stored_type("I8"), {static_cast<i64>(bytes.size())}, bytes.data(), static_cast<i64>(bytes.size())});
+    quantized_.emplace(matrix);
+    return packed;
+  }
+
   const ModelFile& file_;
   const RecipeBook& recipes_;
   Threads& threads_;

@@ -2,6 +2,9 @@
 
 #include <fnmatch.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "compress/quantizers/round_to_nearest.h"
 #include "core/error.h"
 #include "forms/list.h"
@@ -37,15 +40,22 @@ std::string_view cut(std::string_view& text, std::string_view marks) {
   return head;
 }
 
+constexpr std::string_view kExpected = "PATTERN = [TRANSFORM |] QUANTIZER/FORMAT [| FORM [| INPUT]]";
+
 Recipe parse_recipe(std::string_view text, std::string_view line) {
   Recipe recipe;
   if (text == "keep") return recipe;
   recipe.keep = false;
   std::string_view rest = text;
   std::string_view rounding = trim(cut(rest, "|"));
+  if (rounding.find('/') == rounding.npos) {
+    if (trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected {} or PATTERN = keep", line, kExpected);
+    recipe.transform = &transform(rounding);
+    rounding = trim(cut(rest, "|"));
+  }
   recipe.form = std::string(trim(cut(rest, "|")));
   recipe.input = std::string(trim(cut(rest, "|")));
-  if (!trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected QUANTIZER/FORMAT | FORM | INPUT, the last two optional", line);
+  if (!trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected {}", line, kExpected);
   std::string_view format = rounding;
   std::string_view name = trim(cut(format, "/"));
   std::string known;
@@ -65,37 +75,96 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
     if (!row.open || !row.holds_format(parsed)) fail(Fault::usage, "recipe '{}': the form {} does not hold {}", line, recipe.form, parsed.name);
   }
   const FormRow& row = form(recipe.form);
-  if (recipe.input.empty()) recipe.input = usual_input(row, parsed).name;
-  else if (!takes(row, parsed, encoding(recipe.input)))
+  if (recipe.input.empty()) {
+    // Transformed rows have no outliers left, so one scale does for all columns (quality: docs/formats.md).
+    const Encoding& of_row = encoding("int8.row");
+    recipe.input = (recipe.transform && takes(row, parsed, of_row) ? of_row : usual_input(row, parsed)).name;
+  } else if (const Encoding& given = encoding(recipe.input); given.transform) {
+    fail(Fault::usage, "recipe '{}': '{}' names a transform; it is the first part of a line: expected {}", line, recipe.input, kExpected);
+  } else if (!takes(row, parsed, given)) {
     fail(Fault::usage, "recipe '{}': the form {} does not multiply {} by {}", line, recipe.form, parsed.name, recipe.input);
+  }
+  recipe.input = transformed(encoding(recipe.input), recipe.transform).name;
   return recipe;
 }
 
 }  // namespace
 
-std::string Recipe::text() const { return keep ? "keep" : fmt::format("{}/{} | {} | {}", quantizer->name, format, form, input); }
+std::string Recipe::text() const {
+  if (keep) return "keep";
+  return fmt::format("{}{}/{} | {} | {}", transform ? fmt::format("{} | ", transform->name) : "", quantizer->name, format, form,
+                     encoding(input).plain().name);
+}
 
 std::span<const QuantizerRow> quantizers() { return kQuantizers; }
+
+bool RecipeBook::Line::matches(const std::string& matrix) const { return fnmatch(pattern.c_str(), matrix.c_str(), 0) == 0; }
+
+RecipeBook::Line RecipeBook::parse_line(std::string_view line) {
+  std::string_view value = line;
+  std::string_view pattern = trim(cut(value, "="));
+  if (pattern.empty() || trim(value).empty()) fail(Fault::usage, "recipe '{}': expected {}", line, kExpected);
+  Line parsed{std::string(pattern), false, 0, kLastRow, std::string(line), {}};
+  // A bracket with a colon is a range; without, characters of fnmatch.
+  const std::size_t bracket = pattern.rfind('['), colon = pattern.rfind(':');
+  if (pattern.back() == ']' && bracket != pattern.npos && colon != pattern.npos && colon > bracket) {
+    auto number = [&](std::string_view digits, i64 otherwise) {
+      i64 n = otherwise;
+      auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
+      if (!digits.empty() && (error != std::errc{} || end != digits.data() + digits.size() || n < 0))
+        fail(Fault::usage, "recipe '{}': expected a range of rows [FIRST:END], not '{}'", line, pattern.substr(bracket));
+      return n;
+    };
+    parsed.has_range = true;
+    parsed.first = number(trim(pattern.substr(bracket + 1, colon - bracket - 1)), 0);
+    parsed.end = number(trim(pattern.substr(colon + 1, pattern.size() - colon - 2)), kLastRow);
+    parsed.pattern = trim(pattern.substr(0, bracket));
+    if (parsed.pattern.empty()) fail(Fault::usage, "recipe '{}': expected {}", line, kExpected);
+    if (parsed.end != kLastRow && parsed.end <= parsed.first)
+      fail(Fault::usage, "recipe '{}': the range {} holds no row", line, pattern.substr(bracket));
+  }
+  parsed.recipe = parse_recipe(trim(value), line);
+  if (parsed.has_range && parsed.recipe.keep) fail(Fault::usage, "recipe '{}': only a whole matrix can be kept", line);
+  return parsed;
+}
 
 RecipeBook::RecipeBook(std::string_view text) {
   while (!text.empty()) {
     std::string_view line = cut(text, "\n;");
-    std::string_view body = line;
-    body = trim(cut(body, "#"));
-    if (body.empty()) continue;
-    std::string_view value = body;
-    std::string_view pattern = trim(cut(value, "="));
-    if (pattern.empty() || trim(value).empty()) fail(Fault::usage, "recipe '{}': expected PATTERN = QUANTIZER/FORMAT | FORM | INPUT", trim(line));
-    lines_.push_back({std::string(pattern), parse_recipe(trim(value), trim(line))});
+    line = trim(cut(line, "#"));
+    if (!line.empty()) lines_.push_back(parse_line(line));
   }
-  if (lines_.empty()) fail(Fault::usage, "the recipe is empty: expected lines of PATTERN = QUANTIZER/FORMAT | FORM | INPUT");
+  if (lines_.empty()) fail(Fault::usage, "the recipe is empty: expected lines of {}", kExpected);
 }
 
 const Recipe& RecipeBook::of(std::string_view matrix) const {
   std::string name(matrix);
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line)
-    if (fnmatch(line->pattern.c_str(), name.c_str(), 0) == 0) return line->recipe;
+    if (!line->has_range && line->matches(name)) return line->recipe;
   return keep_;
+}
+
+std::vector<RecipeSegment> RecipeBook::of(std::string_view matrix, i64 rows) const {
+  std::string name(matrix);
+  std::vector<const Line*> ranges;
+  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+    if (!line->matches(name)) continue;
+    if (!line->has_range) break;
+    ranges.push_back(&*line);
+  }
+  if (ranges.empty()) return {{0, rows, &of(matrix)}};
+  std::sort(ranges.begin(), ranges.end(), [](const Line* a, const Line* b) { return a->first < b->first; });
+  std::vector<RecipeSegment> segments;
+  i64 done = 0;
+  for (const Line* line : ranges) {
+    const i64 end = line->end == kLastRow ? rows : line->end;
+    if (line->first != done || end > rows || end <= done)
+      fail(Fault::usage, "recipe '{}': every row of '{}', which has {}, must be in one range; those before end at row {}", line->text, matrix, rows, done);
+    segments.push_back({done, end, &line->recipe});
+    done = end;
+  }
+  if (done != rows) fail(Fault::usage, "recipe '{}': rows {} to {} of '{}' are in no range", ranges.back()->text, done, rows - 1, matrix);
+  return segments;
 }
 
 }  // namespace bitkerf

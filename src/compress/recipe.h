@@ -3,10 +3,15 @@
 //   # comment
 //   *                = rtn/int4.g64 | bit_planes
 //   token_embd       = rtn/int8.g64 | bit_planes | int8.g32
+//   blk.*.ffn_down   = hadamard | rtn/int3.g64 | bit_planes | int8.row
+//   output[0:2048]   = rtn/int6.g64
+//   output[2048:]    = rtn/int3.g64
 //   blk.*.attn_v     = keep
 //
 // A line a pattern ('*' stands for any characters, '?' for one), lines divided by newlines or ';'. The last line that
-// matches a matrix's name (without ".weight") counts; a matrix that none matches is kept as it is.
+// matches a matrix's name (without ".weight") counts; a matrix that none matches is kept as it is. A pattern may end in a
+// range of rows [FIRST:END], either number left out for the matrix's first or last row: when the last line that matches has
+// one, the ranges of all such lines since the last one without count, and every row must be in exactly one.
 #pragma once
 
 #include <string>
@@ -15,6 +20,7 @@
 
 #include "core/threads.h"
 #include "formats/number_format.h"
+#include "forms/encoding.h"
 
 namespace bitkerf {
 
@@ -29,25 +35,43 @@ std::span<const QuantizerRow> quantizers();
 
 struct Recipe {
   bool keep = true;                 // leave the matrix as it is
+  const TransformRow* transform = nullptr;  // of the input; nullptr: none
   const QuantizerRow* quantizer = nullptr;
   std::string format;               // canonical name of a number format
   std::string form;                 // given or the first that holds the format
-  std::string input;                // encoding of activations (forms/encoding.h); given or the form's usual one
+  std::string input;                // encoding of activations (forms/encoding.h), the transform's name before it; given, or
+                                    // the form's usual one, of transformed rows int8.row where the form takes it
 
   std::string text() const;         // as a line of a recipe has it, nothing left out
+};
+
+// Rows [first, end) of a matrix.
+struct RecipeSegment {
+  i64 first, end;
+  const Recipe* recipe;
 };
 
 class RecipeBook {
  public:
   // Fault::usage naming line, text and what was expected.
   explicit RecipeBook(std::string_view text);
+  // What is done to a matrix of this many rows, in the order of its rows. Fault::usage when the ranges of its lines overlap
+  // or leave rows out.
+  std::vector<RecipeSegment> of(std::string_view matrix, i64 rows) const;
+  // The last line without a range that matches.
   const Recipe& of(std::string_view matrix) const;
 
  private:
+  static constexpr i64 kLastRow = -1;
   struct Line {
     std::string pattern;
+    bool has_range;
+    i64 first, end;  // kLastRow: to the last row
+    std::string text;
     Recipe recipe;
+    bool matches(const std::string& matrix) const;
   };
+  static Line parse_line(std::string_view line);
   std::vector<Line> lines_;
   Recipe keep_;
 };

@@ -1,7 +1,5 @@
 #include "compress/records.h"
 
-#include <set>
-
 #include "core/error.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
@@ -18,20 +16,22 @@ std::string_view before(std::string_view text, std::string_view mark) { return t
 
 std::vector<TensorRecord> tensor_records(const ModelFile& file) {
   std::vector<TensorRecord> records;
-  std::set<std::string> seen;
   for (const PackedTensor& entry : read_packed_tensors(file.metadata())) {
-    if (!seen.insert(entry.matrix).second) continue;
-    std::string_view matrix = before(entry.matrix, ".weight");
+    std::string matrix(before(entry.matrix, ".weight"));
     if (entry.recipe.empty()) fail(Fault::file, "{}: does not say by which recipe '{}' was made", file.path(), entry.matrix);
     if (matrix.find_first_of("*?[]\\=#;\n") != matrix.npos || entry.recipe.find_first_of("#;\n") != entry.recipe.npos)
       fail(Fault::file, "{}: '{}' or its recipe '{}' cannot be written as a line of a recipe", file.path(), matrix, entry.recipe);
+    if (entry.shape.rows != entry.total) matrix += fmt::format("[{}:{}]", entry.first, entry.first + entry.shape.rows);
     const Tensor* tensor = file.find(entry.tensor);
     if (!tensor) fail(Fault::file, "{}: has no tensor '{}'", file.path(), entry.tensor);
-    auto linear = form(entry.form).open({parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
-                                         {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
+    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
+                                           {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
     const Encoding& input = linear->input();
-    records.push_back({std::string(matrix), entry.recipe, "none", std::string(before(entry.recipe, "/")), entry.format, entry.form,
-                       input.name, input.bits > 0});
+    // Behind the transform, if it has one.
+    std::string_view rounding = entry.recipe;
+    if (std::size_t bar = rounding.find(" | "); bar != rounding.npos && rounding.find('/') > bar) rounding.remove_prefix(bar + 3);
+    records.push_back({matrix, entry.recipe, std::string(input.transform ? input.transform->name : "none"), std::string(before(rounding, "/")),
+                       entry.format, entry.form, input.plain().name, input.bits > 0});
   }
   return records;
 }

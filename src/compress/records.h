@@ -13,13 +13,13 @@
 namespace bitkerf {
 
 struct TensorRecord {
-  std::string matrix;       // "blk.0.attn_q"
+  std::string matrix;       // "blk.0.attn_q"; of a part the rows too: "token_embd[0:2048]"
   std::string recipe;       // as a recipe's line has it, with parameters as they were asked for (a=auto)
   std::string transform, quantizer, format, form, input;
   bool integer_only;        // the products of the kernel that runs here are of integers; otherwise simulated in floats
 };
 
-// Of the packed matrices of a file of ours, in its order (parts of a matrix once); empty when there are none.
+// Of the packed matrices of a file of ours, in its order; empty when there are none.
 // Fault::file where the file does not say.
 std::vector<TensorRecord> tensor_records(const ModelFile& file);
 // The recipe, a line a matrix, that makes the file again from its source.

@@ -79,6 +79,16 @@ const FormRow& form(std::string_view name) {
   fail(Fault::usage, "unknown form '{}': expected one of {}", name, known);
 }
 
+std::unique_ptr<PackedLinear> open_matrix(std::string_view name, const PackedMatrix& matrix, int read_bits) {
+  const FormRow& row = form(name);
+  const std::string& format = matrix.format.name;
+  if (!row.open || !row.holds_format(matrix.format)) fail(Fault::file, "the form {} does not hold {}", name, format);
+  if (!takes(row, matrix.format, *matrix.input)) fail(Fault::file, "the form {} does not multiply {} by {}", name, format, matrix.input->name);
+  if (const TransformRow* transform = matrix.input->transform; transform && !transform->fits(matrix.shape.cols))
+    fail(Fault::file, "the transform {} does not fit rows of {} weights", transform->name, matrix.shape.cols);
+  return row.open(matrix, read_bits);
+}
+
 const TransformRow* studied_transform(std::string_view form) {
   const std::size_t slash = form.find('/');
   return slash != form.npos && form.substr(slash) == "/dense" ? &transform(form.substr(0, slash)) : nullptr;

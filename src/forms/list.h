@@ -56,6 +56,10 @@ const Encoding& usual_input(const FormRow& form, const NumberFormat& format);
 bool takes(const FormRow& form, const NumberFormat& format, const Encoding& input);
 const FormRow& form(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
 
+// Opens a packed matrix that a file says is in this form. Fault::file when the form does not hold or multiply it, or the
+// bytes are not its.
+std::unique_ptr<PackedLinear> open_matrix(std::string_view form, const PackedMatrix& matrix, int read_bits);
+
 // The transform of "hadamard/dense", given in place of a form: a study of what a transform by itself changes; otherwise nullptr.
 const TransformRow* studied_transform(std::string_view form);
 

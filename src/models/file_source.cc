@@ -45,30 +45,38 @@ bool FileSource::stays_mapped(const Tensor& tensor) const {
 
 // Row orders were applied when the matrix was packed.
 std::unique_ptr<Linear> FileSource::open_packed(std::string_view matrix, Shape shape, const Rows& rows) {
-  i64 total = rows.total > 0 ? rows.total : shape.rows;
-  for (const PackedTensor& entry : packed_) {
-    if (entry.matrix != matrix || entry.first != rows.first) continue;
-    if (entry.shape != shape || entry.total != total)
-      fail(Fault::file, "{}: packed matrix '{}' is ({}, {}) of {} rows; expected ({}, {}) of {}", file_.path(), entry.tensor,
-           entry.shape.rows, entry.shape.cols, entry.total, shape.rows, shape.cols, total);
-    const Tensor& t = tensor(entry.tensor);
-    if (t.type->name != "I8") fail(Fault::file, "{}: packed matrix '{}' is stored as {}; expected I8", file_.path(), t.name, t.type->name);
-    if (reinterpret_cast<std::uintptr_t>(t.data) % kAlignment != 0)
-      fail(Fault::file, "{}: packed matrix '{}' does not lie on a {}-byte boundary", file_.path(), t.name, kAlignment);
-    try {
-      const FormRow& row = bitkerf::form(entry.form);
-      NumberFormat format = parse_number_format(entry.format);
-      if (!row.open || !row.holds_format(format)) fail(Fault::file, "the form {} does not hold {}", entry.form, entry.format);
-      const Encoding& input = encoding(entry.input);
-      if (!takes(row, format, input)) fail(Fault::file, "the form {} does not multiply {} by {}", entry.form, entry.format, entry.input);
-      auto linear = row.open({format, &input, shape, entry.scale, {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
-      done(t, t.bytes);
-      return linear;
-    } catch (const Error& error) {
-      fail(Fault::file, "{}: packed matrix '{}': {}", file_.path(), t.name, error.what());
-    }
+  const i64 total = rows.total > 0 ? rows.total : shape.rows, end = rows.first + shape.rows;
+  std::vector<const PackedTensor*> entries;
+  for (const PackedTensor& entry : packed_)
+    if (entry.matrix == matrix && entry.first >= rows.first && entry.first < end) entries.push_back(&entry);
+  std::sort(entries.begin(), entries.end(), [](const PackedTensor* a, const PackedTensor* b) { return a->first < b->first; });
+  std::vector<std::unique_ptr<Linear>> parts;
+  i64 row = rows.first;
+  for (const PackedTensor* entry : entries) {
+    if (entry->first != row || entry->first + entry->shape.rows > end || entry->shape.cols != shape.cols || entry->total != total)
+      fail(Fault::file, "{}: packed matrix '{}' is ({}, {}) of {} rows from row {}; expected at most ({}, {}) of {} from row {}", file_.path(),
+           entry->tensor, entry->shape.rows, entry->shape.cols, entry->total, entry->first, end - row, shape.cols, total, row);
+    parts.push_back(open_part(*entry));
+    row += entry->shape.rows;
   }
-  fail(Fault::file, "{}: has no packed rows from {} of '{}', which the architecture needs", file_.path(), rows.first, matrix);
+  if (row != end)
+    fail(Fault::file, "{}: has no packed rows from {} of '{}', which the architecture needs", file_.path(), row, matrix);
+  return parts.size() == 1 ? std::move(parts[0]) : stack_rows(std::move(parts));
+}
+
+std::unique_ptr<Linear> FileSource::open_part(const PackedTensor& entry) {
+  const Tensor& t = tensor(entry.tensor);
+  if (t.type->name != "I8") fail(Fault::file, "{}: packed matrix '{}' is stored as {}; expected I8", file_.path(), t.name, t.type->name);
+  if (reinterpret_cast<std::uintptr_t>(t.data) % kAlignment != 0)
+    fail(Fault::file, "{}: packed matrix '{}' does not lie on a {}-byte boundary", file_.path(), t.name, kAlignment);
+  try {
+    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
+                                           {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
+    done(t, t.bytes);
+    return linear;
+  } catch (const Error& error) {
+    fail(Fault::file, "{}: packed matrix '{}': {}", file_.path(), t.name, error.what());
+  }
 }
 
 Shape FileSource::shape(std::string_view full_name) const {

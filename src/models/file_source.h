@@ -35,6 +35,7 @@ class FileSource final : public LinearSource {
   void done(const Tensor& tensor, i64 bytes);
   const PackedTensor* packed(std::string_view matrix) const;  // the first part of a packed matrix, or nullptr
   std::unique_ptr<Linear> open_packed(std::string_view matrix, Shape shape, const Rows& rows);
+  std::unique_ptr<Linear> open_part(const PackedTensor& entry);
 
   const ModelFile& file_;
   std::string form_;
