@@ -131,6 +131,8 @@ inline void encode_rows(const float* data, i64 cols, i64 stride, i64 first, i64 
       for (i64 u = begin; u < end; u++)  // sums that mean nothing may wrap
         before[u + 1] = static_cast<std::int32_t>(static_cast<std::uint32_t>(before[u]) + static_cast<std::uint32_t>(halves[2 * u]) +
                                                   static_cast<std::uint32_t>(halves[2 * u + 1]));
+      const auto sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(before[begin]) - static_cast<std::uint32_t>(before[end]));
+      out.scaled_sum[t * out.groups + g] = scale * static_cast<float>(sum);
     }
   }
 }

@@ -1,6 +1,6 @@
-// Rows of int5 .. int8 with a scale per unit of 32 columns, the encoding of most models' activations, 16 units at a
-// time: what a unit has one of (maximum, scale, sums) is a lane, so that no unit costs a reduction of its own. The bits
-// are those of encode_rows(): maxima and integer sums are exact in any order, the divisions are the same.
+// Rows of int5 .. int8 with a scale per 1, 2, 4 or 8 units of 32 columns or per row, 16 units at a time: what a unit has
+// one of (maximum, scale, sums) is a lane, so that no unit costs a reduction of its own. The bits are those of
+// encode_rows(): maxima and integer sums are exact in any order, the divisions are the same.
 namespace bitkerf {
 namespace {
 
@@ -43,6 +43,18 @@ namespace {
   return _mm512_add_epi32(v, _mm512_alignr_epi32(v, none, 8));
 }
 
+// Every lane gets what `join` makes of the aligned group of `count` lanes (1, 2, 4 or 8) that it is in.
+template <class Join>
+[[gnu::always_inline]] inline __m512i over_groups(__m512i v, i64 count, Join&& join) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  for (int i = 1; i < count; i *= 2) v = join(v, _mm512_permutexvar_epi32(_mm512_xor_si512(lane, _mm512_set1_epi32(i)), v));
+  return v;
+}
+
+inline bool encodes_units(const IntRows& out) {
+  return out.groups == 1 || out.group_units == 1 || out.group_units == 2 || out.group_units == 4 || out.group_units == 8;
+}
+
 inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64 last, const IntRows& out) {
   const __m512 top_code = _mm512_set1_ps(static_cast<float>((1 << (out.bits - 1)) - 1));
   const __m512i ones = _mm512_set1_epi8(1), none = _mm512_setzero_si512();
@@ -54,6 +66,21 @@ inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64
     std::int32_t* before = out.minus_before + t * (out.units + 1);
     __m512i carry = none;
     before[0] = 0;
+    const bool one_group = out.groups == 1;
+    // Lanes that are the first of a group, whose values are stored.
+    const auto firsts = static_cast<__mmask16>(out.group_units == 1 ? 0xffff : out.group_units == 2 ? 0x5555 : out.group_units == 4 ? 0x1111 : 0x0101);
+    __m512 row_top = _mm512_setzero_ps();
+    if (one_group) {
+      __m512 top2 = row_top;
+      i64 c = 0;
+      for (; c + 32 <= cols; c += 32) {
+        row_top = larger_of(row_top, _mm512_abs_ps(_mm512_loadu_ps(row + c)));
+        top2 = larger_of(top2, _mm512_abs_ps(_mm512_loadu_ps(row + c + 16)));
+      }
+      for (; c < cols; c += 16)
+        row_top = larger_of(row_top, _mm512_abs_ps(_mm512_maskz_loadu_ps(static_cast<__mmask16>(cols - c >= 16 ? 0xffff : (1 << (cols - c)) - 1), row + c)));
+      row_top = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(_mm512_reduce_max_epu32(_mm512_castps_si512(larger_of(row_top, top2))))));
+    }
     for (i64 u = 0; u < out.units; u += 16) {
       i64 count = out.units - u < 16 ? out.units - u : 16, left = cols - 32 * u;
       const float* x = row + 32 * u;
@@ -62,7 +89,8 @@ inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64
         return _mm512_maskz_loadu_ps(static_cast<__mmask16>(c < left ? (1 << (left - c)) - 1 : 0), x + c);
       };
       __m512 most[16];
-      if (count == 16 && left >= 512) {
+      if (one_group) {
+      } else if (count == 16 && left >= 512) {
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++)
           most[i] = larger_of(_mm512_abs_ps(_mm512_loadu_ps(x + 32 * i)), _mm512_abs_ps(_mm512_loadu_ps(x + 32 * i + 16)));
@@ -70,13 +98,19 @@ inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64
         for (int i = 0; i < 16; i++)
           most[i] = i < count ? larger_of(_mm512_abs_ps(load(32 * i)), _mm512_abs_ps(load(32 * i + 16))) : _mm512_setzero_ps();
       }
-      __m512 top = largest_of_each(most);
+      const __m512 top = one_group ? row_top
+                                   : _mm512_castsi512_ps(over_groups(_mm512_castps_si512(largest_of_each(most)), out.group_units,
+                                                                     [](__m512i a, __m512i b) { return _mm512_max_epu32(a, b); }));
       // Below 2^-111 the inverse could be infinite.
       __mmask16 large = _mm512_cmp_ps_mask(top, _mm512_set1_ps(0x1p-111f), _CMP_GT_OQ);
       alignas(64) float inverse[16];
       _mm512_store_ps(inverse, _mm512_maskz_div_ps(large, top_code, top));
-      __mmask16 there = static_cast<__mmask16>((1 << count) - 1);
-      _mm512_mask_storeu_ps(out.scale + t * out.units + u, there, _mm512_div_ps(top, top_code));
+      const auto there = static_cast<__mmask16>((1 << count) - 1);
+      const auto stored = static_cast<__mmask16>(there & firsts);
+      const i64 first_group = t * out.groups + u / out.group_units;
+      const __m512 scale = _mm512_div_ps(top, top_code);
+      if (!one_group) _mm512_mask_compressstoreu_ps(out.scale + first_group, stored, scale);
+      else if (u == 0) out.scale[t] = _mm512_cvtss_f32(scale);
       std::int8_t* q = out.q + t * out.cols + 32 * u;
       __m512i dots[8];
 #pragma GCC unroll 8
@@ -98,10 +132,16 @@ inline void encode_units(const float* data, i64 cols, i64 stride, i64 first, i64
       _mm512_mask_storeu_epi32(sum16, static_cast<__mmask16>(count >= 8 ? 0xffff : (1 << 2 * count) - 1), low);
       if (count > 8) _mm512_mask_storeu_epi32(sum16 + 16, static_cast<__mmask16>(count >= 16 ? 0xffff : (1 << (2 * count - 16)) - 1), high);
       __m512i units = _mm512_add_epi32(_mm512_permutex2var_epi32(low, even, high), _mm512_permutex2var_epi32(low, odd, high));
+      if (!one_group) {
+        const __m512i of_groups = over_groups(_mm512_maskz_mov_epi32(there, units), out.group_units,
+                                              [](__m512i a, __m512i b) { return _mm512_add_epi32(a, b); });
+        _mm512_mask_compressstoreu_ps(out.scaled_sum + first_group, stored, _mm512_mul_ps(scale, _mm512_cvtepi32_ps(_mm512_sub_epi32(none, of_groups))));
+      }
       __m512i sums = _mm512_add_epi32(carry, sums_up_to(units));
       _mm512_mask_storeu_epi32(before + u + 1, there, sums);
       carry = _mm512_permutexvar_epi32(_mm512_set1_epi32(15), sums);
     }
+    if (one_group) out.scaled_sum[t] = out.scale[t] * static_cast<float>(-before[out.units]);
   }
 }
 

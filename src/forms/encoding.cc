@@ -33,6 +33,7 @@ void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take
   rows.q = reinterpret_cast<std::int8_t*>(take(tokens * rows.cols));
   rows.low = e.bits > 8 ? reinterpret_cast<std::int8_t*>(take(tokens * rows.cols)) : nullptr;
   rows.scale = reinterpret_cast<float*>(take(tokens * rows.groups * 4));
+  rows.scaled_sum = reinterpret_cast<float*>(take(tokens * rows.groups * 4));
   rows.minus_before = reinterpret_cast<std::int32_t*>(take(tokens * (rows.units + 1) * 4));
   rows.minus_sum16 = reinterpret_cast<std::int32_t*>(take(tokens * rows.units * 8));
   rows.planes = e.has_planes() ? reinterpret_cast<std::uint32_t*>(take(tokens * e.bits * rows.units * 4)) : nullptr;

@@ -69,6 +69,7 @@ struct IntRows {
                              // span is a difference. A kernel starts its sum at offset times that, which makes the dot
                              // product of unsigned codes that of (code - offset)
   std::int32_t* minus_sum16; // (tokens, 2 units): -sum of 16 columns
+  float* scaled_sum;         // (tokens, groups): scale * the sum of the group's codes
   std::uint32_t* planes;     // (tokens, bits, units) up to 4 bits, most significant first, or nullptr: bit i of a word
                              // is column 32 unit + i of the code (two's complement, or (code + 2^bits - 1) / 2)
   std::uint8_t* tables;      // (units, 256) of one token, for kernels that look sums up and fill it themselves; of 8 bits at most

@@ -55,6 +55,7 @@ TEST(Encoding, SameBitsOnEveryPath) {
         const IntRows& b = other.rows();
         EXPECT_TRUE(same(a.q, b.q, tokens * a.cols) && same(a.low, b.low, tokens * a.cols) &&
                     same(a.scale, b.scale, tokens * a.groups) &&
+                    same(a.scaled_sum, b.scaled_sum, tokens * a.groups) &&
                     same(a.minus_before, b.minus_before, tokens * (a.units + 1)) &&
                     same(a.minus_sum16, b.minus_sum16, tokens * a.units * 2) &&
                     same(a.planes, b.planes, tokens * a.bits * a.units))

@@ -45,6 +45,10 @@ void set_codes(IntRows& x, i64 tokens, i64 cols, std::mt19937& random) {
       std::int32_t* before = x.minus_before + t * (x.units + 1) + u;
       before[1] = before[0] - half[0] - half[1];
     }
+    const std::int32_t* before = x.minus_before + t * (x.units + 1);
+    for (i64 g = 0; g < x.groups; g++)
+      x.scaled_sum[t * x.groups + g] =
+          x.scale[t * x.groups + g] * static_cast<float>(before[g * x.group_units] - before[std::min((g + 1) * x.group_units, x.units)]);
   }
 }
 

@@ -17,16 +17,11 @@ using F = Lanes::F;
 using I = Lanes::I;
 using B = Lanes::B;
 
+// x_sum: of the span's activations; as codes where the scale comes late.
 template <bool kMinimum, bool kLate>
-[[gnu::always_inline]] inline F add_span(F sum, I dot, F d, F m, float scale, std::int32_t minus_sum) {
-  if constexpr (kLate) {
-    sum = Lanes::fma(Lanes::to_float(dot), d, sum);
-    if constexpr (kMinimum) sum = Lanes::fma(m, Lanes::all(-static_cast<float>(minus_sum)), sum);
-  } else {
-    sum = Lanes::fma(Lanes::to_float(dot), Lanes::mul(d, Lanes::all(scale)), sum);
-    if constexpr (kMinimum) sum = Lanes::fma(m, Lanes::all(scale * -static_cast<float>(minus_sum)), sum);
-  }
-  return sum;
+[[gnu::always_inline]] inline F add_span(F sum, I dot, F d, F m, float scale, float x_sum) {
+  sum = Lanes::fma(Lanes::to_float(dot), kLate ? d : Lanes::mul(d, Lanes::all(scale)), sum);
+  return kMinimum ? Lanes::fma(m, Lanes::all(x_sum), sum) : sum;
 }
 
 // A tile: a head of 64 bytes; 32 rows x `count` columns as [step][32 rows x 4] unsigned bytes; then d and m as

@@ -22,6 +22,7 @@ void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i
   const i64 end = unit + count / 32;
   i64 group = unit / x.group_units, group_end = std::min((group + 1) * x.group_units, x.units);
   const float* scale = x.scale + token * x.groups + group;
+  const float* scaled_sum = x.scaled_sum + token * x.groups + group;
   const bool continues = kLate ? x.groups == 1 && first > 0 : first > 0;
 
   F sum[kTokens][2];
@@ -60,12 +61,15 @@ void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i
       }
 #pragma GCC unroll Lanes::kUnroll
       for (int t = 0; t < kTokens; t++) {
-        std::int32_t minus = kMinimum ? minus_sum_of<kPart>(x, token + t, unit, units, part) : 0;
+        // A span is a group unless the scale comes late or the span is half a unit.
+        float x_sum = 0;
+        if constexpr (kMinimum && !kLate && kPart == 32) x_sum = scaled_sum[t * x.groups];
+        else if constexpr (kMinimum) x_sum = (kLate ? 1.0f : scale[t * x.groups]) * -static_cast<float>(minus_sum_of<kPart>(x, token + t, unit, units, part));
 #pragma GCC unroll Lanes::kUnroll
         for (int h = 0; h < 2; h++) {
           if constexpr (kWide) dot[t][h] = Lanes::add(dot[t][h], Lanes::shl(high[t][h], 8));
           sum[t][h] = add_span<kMinimum, kLate>(sum[t][h], dot[t][h], Lanes::load(d + 16 * h),
-                                                kMinimum ? Lanes::load(m + 16 * h) : Lanes::zero(), scale[t * x.groups], minus);
+                                                kMinimum ? Lanes::load(m + 16 * h) : Lanes::zero(), scale[t * x.groups], x_sum);
         }
       }
       d += 32;
@@ -87,6 +91,7 @@ void tile(const void* data, i64 cols, i64 first, i64 count, const void* input, i
       }
       group++;
       scale++;
+      scaled_sum++;
       group_end = std::min(group_end + x.group_units, x.units);
     }
   }

@@ -66,8 +66,9 @@ struct PanelScales {
 };
 
 [[gnu::always_inline]] inline F add_span_of(bool minimum, bool late, F sum, I dot, F d, F m, float scale, std::int32_t minus) {
-  if (late) return minimum ? add_span<true, true>(sum, dot, d, m, scale, minus) : add_span<false, true>(sum, dot, d, m, scale, minus);
-  return minimum ? add_span<true, false>(sum, dot, d, m, scale, minus) : add_span<false, false>(sum, dot, d, m, scale, minus);
+  const float codes = -static_cast<float>(minus);
+  if (late) return minimum ? add_span<true, true>(sum, dot, d, m, scale, codes) : add_span<false, true>(sum, dot, d, m, scale, codes);
+  return minimum ? add_span<true, false>(sum, dot, d, m, scale, scale * codes) : add_span<false, false>(sum, dot, d, m, scale, scale * codes);
 }
 
 // How sums end is asked at run time, once per span: few instances compile in reasonable time.

@@ -117,15 +117,16 @@ i64 last_group(const Quantized& q) { return q.scales.cols() - 1; }
 // The head of the encoded input, with arrays that may be written.
 struct EditedRows : IntRows {
   std::vector<std::int8_t> codes, lows;
-  std::vector<float> scales;
+  std::vector<float> scales, scaled;
   std::vector<std::int32_t> before, sums;
   EditedRows(const Call& c) : IntRows(*static_cast<const IntRows*>(c.input)) {
     codes.assign(q, q + c.tokens * cols);
     if (low) lows.assign(low, low + c.tokens * cols);
     scales.assign(scale, scale + c.tokens * groups);
+    scaled.assign(scaled_sum, scaled_sum + c.tokens * groups);
     before.assign(minus_before, minus_before + c.tokens * (units + 1));
     sums.assign(minus_sum16, minus_sum16 + c.tokens * units * 2);
-    q = codes.data(), low = low ? lows.data() : nullptr, scale = scales.data(), minus_before = before.data(), minus_sum16 = sums.data();
+    q = codes.data(), low = low ? lows.data() : nullptr, scale = scales.data(), scaled_sum = scaled.data(), minus_before = before.data(), minus_sum16 = sums.data();
   }
 };
 template <class Edit>

@@ -14,6 +14,11 @@
 namespace bitkerf {
 namespace {
 
+std::int32_t sum_of_group(const IntRows& rows, i64 token, i64 group) {
+  const std::int32_t* before = rows.minus_before + token * (rows.units + 1);
+  return before[group * rows.group_units] - before[std::min((group + 1) * rows.group_units, rows.units)];
+}
+
 constexpr double kHalfUlp = 0x1p-24;
 constexpr double kSmallest = 0x1p-149;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -112,6 +117,10 @@ std::string difference(const Encoding& encoding, const Codes& want, const void* 
       }
     }
     if (rows.minus_before[t * (units + 1)] != 0) return fmt::format("first sum of token {}", t);
+    for (i64 g = 0; g < rows.groups; g++) {
+      const float sum = rows.scale[t * rows.groups + g] * static_cast<float>(sum_of_group(rows, t, g)), got = rows.scaled_sum[t * rows.groups + g];
+      if (got != sum) return fmt::format("scaled sum of group {} of token {} is {}, not {}", g, t, got, sum);
+    }
   }
   return {};
 }
@@ -123,6 +132,8 @@ void round_scales_to_powers(Codes& codes, void* memory) {
     float v = codes.scale[i];
     if (v > 0) std::frexp(v, &exponent), v = std::ldexp(1.0f, std::clamp(exponent - 1, -3, 3));
     codes.scale[i] = rows.scale[i] = v;
+    const auto group = static_cast<i64>(i);
+    rows.scaled_sum[i] = v * static_cast<float>(sum_of_group(rows, group / rows.groups, group % rows.groups));
   }
 }
 

@@ -109,7 +109,8 @@ void one(const void* self, const std::byte* panel, i64 cols, const void* input, 
           for (int s = part * C.group / 4; s < (part + 1) * C.group / 4; s++)
             dot = Lanes::template dot<C.level_bits()>(dot, codes<C>(c, s), q + 32 * (block * kGroups32 + g) + 4 * s);
           Scale sc = scales<C>(p + C.code_bytes(), g * kPer32 + part);
-          sum[half] = add_span<C.has_minimum(), false>(sum[half], dot, sc.d, sc.m, scale[block * kGroups32 + g], minus);
+          const float x_scale = scale[block * kGroups32 + g];
+          sum[half] = add_span<C.has_minimum(), false>(sum[half], dot, sc.d, sc.m, x_scale, x_scale * -static_cast<float>(minus));
         }
       }
     }
