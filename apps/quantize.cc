@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "compress/calibration/statistics.h"
 #include "compress/quantize_model.h"
 #include "compress/records.h"
 #include "core/cpu.h"
@@ -97,10 +98,13 @@ int run_verb_quantize(const Options& options) {
   if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o FILE");
   std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));
   Threads threads(options.threads > 0 ? static_cast<int>(options.threads) : cpu_info().cores);
+  Statistics statistics;
+  if (!options.calibration.empty()) statistics = load_statistics(options.calibration);
   QuantizeReport report;
   {
     Progress progress("quantizing", "M weights", 1000000);
-    report = quantize_model(*file, recipes, options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); });
+    report = quantize_model(*file, recipes, options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); },
+                            options.calibration.empty() ? nullptr : &statistics);
   }
   double bits = report.weights > 0 ? 8.0 * static_cast<double>(report.packed_bytes) / static_cast<double>(report.weights) : 0;
   i64 bytes = open_model_file(options.output)->file_bytes();

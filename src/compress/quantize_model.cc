@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "compress/quantizers/hessian.h"
 #include "compress/quantizers/round_to_nearest.h"
 #include "core/error.h"
 #include "files/gguf.h"
@@ -18,8 +19,9 @@ namespace {
 // for (parts of fused matrices, rows in the order of the kernels), so that loading needs no second pass.
 class QuantizingSource final : public LinearSource {
  public:
-  QuantizingSource(const ModelFile& file, const RecipeBook& recipes, Threads& threads, const std::function<void(i64, i64)>& progress)
-      : file_(file), recipes_(recipes), threads_(threads), progress_(progress), plain_(file, "stored_float", threads, {}) {
+  QuantizingSource(const ModelFile& file, const RecipeBook& recipes, Threads& threads, const std::function<void(i64, i64)>& progress,
+                   const Statistics* statistics)
+      : file_(file), recipes_(recipes), threads_(threads), progress_(progress), statistics_(statistics), plain_(file, "stored_float", threads, {}) {
     for (const Tensor& tensor : file.tensors()) all_ += tensor.weights();
   }
 
@@ -66,6 +68,20 @@ class QuantizingSource final : public LinearSource {
   std::vector<Tensor> tensors;
 
  private:
+  // Kept until another input is asked for: matrices that share one come one after the other.
+  const Hessian* hessian_of(std::string_view name, i64 cols, const TransformRow* transform) {
+    const InputStatistics* input = statistics_ ? statistics_->input_of(name) : nullptr;
+    if (!input) return nullptr;
+    if (input->cols() != cols)
+      fail(Fault::file, "the statistics of '{}' are of {} columns; the matrix has {}", name, input->cols(), cols);
+    if (input != hessian_input_ || transform != hessian_transform_ || !hessian_) {
+      const Transform* made = transform ? &transform_of(*transform, cols) : nullptr;
+      hessian_ = name == "token_embd" ? embedding_hessian(*input, made, threads_) : std::make_unique<Hessian>(*input, made, threads_);
+      hessian_input_ = input, hessian_transform_ = transform;
+    }
+    return hessian_.get();
+  }
+
   // Rows from `first` on of a matrix of `total`; weights are overwritten.
   std::unique_ptr<Linear> quantize(std::string_view name, Matrix<float> weights, i64 first, i64 total, const Recipe& recipe) {
     if (recipe.transform) {
@@ -73,7 +89,7 @@ class QuantizingSource final : public LinearSource {
         fail(Fault::usage, "recipe: '{}' has rows of {} weights, which the transform {} does not fit", name, weights.cols, recipe.transform->name);
       transform_weights(transform_of(*recipe.transform, weights.cols), weights, threads_);
     }
-    Quantized quantized = recipe.quantizer->run(weights, parse_number_format(recipe.format), threads_);
+    Quantized quantized = recipe.quantizer->run({weights, parse_number_format(recipe.format), threads_, hessian_of(name, weights.cols, recipe.transform)});
     error_ += squared_error(weights, quantized);
     for (i64 r = 0; r < weights.rows; r++)
       for (float w : weights.row_span(r)) size_ += double{w} * w;
@@ -101,6 +117,10 @@ class QuantizingSource final : public LinearSource {
   const RecipeBook& recipes_;
   Threads& threads_;
   const std::function<void(i64, i64)>& progress_;
+  const Statistics* statistics_;
+  std::unique_ptr<Hessian> hessian_;
+  const InputStatistics* hessian_input_ = nullptr;
+  const TransformRow* hessian_transform_ = nullptr;
   FileSource plain_;
   std::set<std::string, std::less<>> kept_, quantized_;
   double error_ = 0, size_ = 0;
@@ -110,8 +130,8 @@ class QuantizingSource final : public LinearSource {
 }  // namespace
 
 QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
-                              const std::function<void(i64 done, i64 all)>& progress) {
-  QuantizingSource quantizing(source, recipes, threads, progress);
+                              const std::function<void(i64 done, i64 all)>& progress, const Statistics* statistics) {
+  QuantizingSource quantizing(source, recipes, threads, progress, statistics);
   // The model owns the packed matrices that `tensors` points into, until the file is written.
   std::unique_ptr<Model> model = describe_model(source, quantizing, ModelOptions{}, threads);
   quantizing.copy_the_rest();

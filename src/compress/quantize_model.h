@@ -17,8 +17,11 @@ struct QuantizeReport {
   double squared_error = 0;   // relative to the sum of squares of the weights
 };
 
-// Writes `out` (temporary file, then renamed). progress(done, all) in weights.
+struct Statistics;
+
+// Writes `out` (temporary file, then renamed). progress(done, all) in weights. statistics: for quantizers that look at data.
 QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
-                              const std::function<void(i64 done, i64 all)>& progress);
+                              const std::function<void(i64 done, i64 all)>& progress,
+                              const Statistics* statistics = nullptr);
 
 }  // namespace bitkerf

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "compress/quantizers/feedback.h"
 #include "compress/quantizers/round_to_nearest.h"
 #include "core/error.h"
 #include "forms/list.h"
@@ -13,8 +14,17 @@ namespace bitkerf {
 namespace {
 
 template <const ScaleRule& kRule>
-Quantized nearest(Matrix<const float> weights, const NumberFormat& format, Threads& threads) {
-  return round_to_nearest(weights, format, kRule, &threads);
+Quantized nearest(const QuantizeTask& task) {
+  return round_to_nearest(task.weights, task.format, kRule, &task.threads);
+}
+
+template <RoundingOrder kOrder, int kSearches>
+Quantized feedback(const QuantizeTask& task) {
+  if (!task.hessian)
+    throw Error(Fault::usage, "the quantizer gptq wants statistics of every matrix's input", "quantize --calibration FILE, made by `bitkerf calibrate`");
+  FeedbackResult result = quantize_with_feedback(task.weights, task.format, *task.hessian, {.order = kOrder, .searches = kSearches}, task.threads);
+  if (task.row_error) *task.row_error = std::move(result.row_error);
+  return std::move(result.quantized);
 }
 
 constexpr QuantizerRow kQuantizers[] = {
@@ -24,6 +34,11 @@ constexpr QuantizerRow kQuantizers[] = {
     {"rtn-wide", "round to nearest, the best of 100 scales from 0.01 to 1.2 of that (LLM-FP4's bias search)", nearest<scale_rules::wide>, "squared error"},
     {"same", "the codes of the source's own blocks where those are a grid (Q4_0, Q4_1), only their scales are rounded; else rtn",
      nearest<scale_rules::own>, "squared error"},
+    {"gptq", "feedback in the order of the largest inputs, scales searched twice; needs --calibration", feedback<RoundingOrder::descending, 2>,
+     "weighted error", "feedback"},
+    {"gptq-natural", "the same from the last column to the first, scales searched once", feedback<RoundingOrder::natural, 1>, "weighted error", "feedback"},
+    {"gptq-pivot", "the same in the order of a pivoted factorization, scales searched twice", feedback<RoundingOrder::pivot, 2>, "weighted error",
+     "feedback"},
 };
 
 std::string_view trim(std::string_view s) {

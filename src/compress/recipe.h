@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/threads.h"
+#include "compress/quantizers/task.h"
 #include "formats/number_format.h"
 #include "forms/encoding.h"
 
@@ -28,7 +28,7 @@ struct QuantizerRow {
   std::string_view name;
   std::string_view about;
   // The result's format is final: parameters that were left to the quantizer are chosen.
-  Quantized (*run)(Matrix<const float> weights, const NumberFormat& format, Threads& threads);
+  Quantized (*run)(const QuantizeTask& task);
   std::string_view range = "", rounding = "nearest", paper = "";  // axes of the survey, see records.h
 };
 std::span<const QuantizerRow> quantizers();

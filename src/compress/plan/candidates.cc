@@ -110,7 +110,7 @@ std::vector<double> harms_of(const ModelMatrices& matrices, const ModelMatrix& m
   const InputStatistics* input = options.statistics ? options.statistics->input_of(matrix.name) : nullptr;
   for (const ModelMatrix::Part& part : matrix.parts) {
     OwnedMatrix<float> weights = matrices.weights(part, threads);
-    Quantized quantized = recipe.quantizer->run(weights.view(), parse_number_format(recipe.format), threads);
+    Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads});
     std::vector<double> of_part = row_errors(weights.view(), quantized, input, threads);
     errors.insert(errors.end(), of_part.begin(), of_part.end());
     for (float w : std::span(weights.view().data, static_cast<std::size_t>(weights.rows() * weights.cols()))) squares += double{w} * w;

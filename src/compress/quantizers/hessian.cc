@@ -115,6 +115,17 @@ Hessian::Hessian(const InputStatistics& input, const Transform* transform, Threa
   if (transform) transform_moment(*transform, moment_.view(), threads);
 }
 
+std::unique_ptr<Hessian> embedding_hessian(const InputStatistics& hidden, const Transform* transform, Threads& threads) {
+  Hessian own(hidden, transform, threads);
+  i64 n = own.cols();
+  double mean = 0;
+  for (i64 c = 0; c < n; c++) mean += own.moment()(c, c) / static_cast<double>(n);
+  OwnedMatrix<float> moment(n, n);
+  for (i64 r = 0; r < n; r++)
+    for (i64 c = 0; c < n; c++) moment(r, c) = static_cast<float>((mean > 0 ? own.moment()(r, c) / mean : 0) + (r == c ? 0.2 : 0));
+  return std::make_unique<Hessian>(std::move(moment));
+}
+
 const HessianFactor& Hessian::factor(RoundingOrder order, double damping, i64 block) const {
   std::lock_guard lock(mutex_);
   std::unique_ptr<HessianFactor>& kept = factors_[{order, damping, block}];

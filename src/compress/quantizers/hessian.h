@@ -54,4 +54,8 @@ class Hessian {
   mutable std::map<std::tuple<RoundingOrder, double, i64>, std::unique_ptr<HessianFactor>> factors_;
 };
 
+// Of a tied embedding: as output head it has the moment of the final hidden states, scaled to a mean diagonal of 1; a fifth
+// of the identity stands for its use as the table of inputs, where every error counts alike.
+std::unique_ptr<Hessian> embedding_hessian(const InputStatistics& hidden, const Transform* transform, Threads& threads);
+
 }  // namespace bitkerf
