@@ -1,5 +1,6 @@
 #include "compress/tune.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -87,9 +88,10 @@ class Tuner {
     }
     for (const PackedTensor& entry : read_packed_tensors(compressed.metadata())) {
       std::string matrix = without_weight(entry.matrix);
-      if (moved_.empty() || moved_.back().name != matrix) add(matrix, static_cast<std::size_t>(entry.total));
+      auto known = std::find_if(moved_.begin(), moved_.end(), [&](const Moved& m) { return m.name == matrix; });
+      Moved& moved = known != moved_.end() ? *known : add(matrix, static_cast<std::size_t>(entry.total));
       if (!follows(parse_number_format(entry.format))) continue;
-      std::fill_n(moved_.back().size.begin() + entry.first, entry.shape.rows, 1.0f);
+      std::fill_n(moved.size.begin() + entry.first, entry.shape.rows, 1.0f);
     }
     for (std::vector<float>* v : {&numbers_, &mean_, &square_}) v->assign(count_, 0.0f);
     key_ = fmt::format("{} {} {} {}; {} steps of {}, rates {} {}, {} windows", source.path(), source.file_bytes(), compressed.path(),

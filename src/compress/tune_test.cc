@@ -33,7 +33,7 @@ class TuneTest : public testing::Test {
 };
 
 TEST_F(TuneTest, LowersTheDivergenceAndCostsNoBytes) {
-  for (const auto& [tiny, recipe] : {std::pair<TinyModel, const char*>{{"qwen3", 0}, "*=rtn/int3.f16.g20"}, {{"gemma3", 0}, "*=rtn/uint3.u8.g16"},
+  for (const auto& [tiny, recipe] : {std::pair<TinyModel, const char*>{{"qwen3", 0}, "*=hadamard | rtn/int3.f16.g20; token_embd[:50]=rtn/int4.g20; token_embd[50:]=rtn/int3.u8.g20"}, {{"gemma3", 0}, "*=rtn/uint3.u8.g16"},
                                      {{"phi3", 0}, "blk.*=rtn/int3.row; blk.1.*=keep"}}) {
     SCOPED_TRACE(tiny.name);
     std::unique_ptr<ModelFile> source = open_model_file(tiny_model_path(tiny));
