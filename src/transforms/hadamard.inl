@@ -9,18 +9,22 @@ namespace {
 using i64 = std::int64_t;
 constexpr i64 kVec = kLanes;
 
-BITKERF_INLINE Vec butterfly_signs(int h) {
-  alignas(64) float lane[16];
-  for (int i = 0; i < 16; i++) lane[i] = i & h ? -1.0f : 1.0f;
-  return load(lane);
-}
+// -1 in the lanes whose number has the bit 1, 2, 4, 8.
+struct SignTable {
+  alignas(64) float lane[4][16] = {};
+  constexpr SignTable() {
+    for (int bit = 0; bit < 4; bit++)
+      for (int i = 0; i < 16; i++) lane[bit][i] = i >> bit & 1 ? -1.0f : 1.0f;
+  }
+};
+constexpr SignTable kSigns;
 
 // Of every pair of lanes i, i + kHalf: sum and difference (products by +-1 are exact).
 template <int kHalf>
 BITKERF_INLINE Vec butterfly(Vec a, Vec signs) { return fma(a, signs, swap_lanes<kHalf>(a)); }
 
 struct LaneSigns {
-  Vec by1 = butterfly_signs(1), by2 = butterfly_signs(2), by4 = butterfly_signs(4), by8 = butterfly_signs(8);
+  Vec by1 = load(kSigns.lane[0]), by2 = load(kSigns.lane[1]), by4 = load(kSigns.lane[2]), by8 = load(kSigns.lane[3]);
 };
 
 // The first `stages` of the 4 stages in a vector.

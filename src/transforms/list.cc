@@ -55,17 +55,19 @@ const Transform& transform_of(const TransformRow& row, i64 width) {
 }
 
 void transform_weights(const Transform& transform, Matrix<float> weights, Threads& threads) {
+  const Isa isa = chosen_isa();
   threads.split(weights.rows, [&](i64 first, i64 last) {
-    for (i64 r = first; r < last; r++) transform.weights(chosen_isa(), weights.row(r), weights.row(r));
+    for (i64 r = first; r < last; r++) transform.weights(isa, weights.row(r), weights.row(r));
   });
 }
 
 void transform_moment(const Transform& transform, Matrix<float> moment, Threads& threads) {
   CHECK_EQ(moment.rows, moment.cols);
+  const Isa isa = chosen_isa();
   // T M, then (T (T M)^T)^T; M is symmetric.
   for (int side = 0; side < 2; side++) {
     threads.split(moment.rows, [&](i64 first, i64 last) {
-      for (i64 r = first; r < last; r++) transform.input(chosen_isa(), moment.row(r), moment.row(r));
+      for (i64 r = first; r < last; r++) transform.input(isa, moment.row(r), moment.row(r));
     });
     for (i64 r = 0; r < moment.rows; r++)
       for (i64 c = 0; c < r; c++) std::swap(moment(r, c), moment(c, r));
