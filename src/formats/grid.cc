@@ -6,6 +6,26 @@
 #include <numeric>
 
 namespace bitkerf {
+namespace {
+
+// The greatest common divisor of all values as multiples of 2^-24, when they are such and int8 times it.
+std::optional<float> int8_step_of(std::span<const float> values) {
+  std::int64_t divisor = 0;
+  for (float v : values) {
+    const double scaled = double{v} * 0x1p24;
+    if (!(std::fabs(scaled) <= 0x1p53)) return std::nullopt;
+    const auto multiple = static_cast<std::int64_t>(scaled);
+    if (static_cast<double>(multiple) != scaled) return std::nullopt;
+    if (divisor == 0 || multiple % divisor != 0) divisor = std::gcd(divisor, multiple);
+  }
+  if (divisor == 0) return 1.0f;
+  const double step = std::ldexp(static_cast<double>(divisor), -24);
+  for (float v : values)
+    if (v / step < -128 || v / step > 127) return std::nullopt;
+  return static_cast<float>(step);
+}
+
+}  // namespace
 
 Grid Grid::integers(int first, int last, int step) {
   CHECK_GE(last, first);
@@ -39,6 +59,7 @@ Grid Grid::table(std::vector<float> values) {
   tables->lowest = tables->sorted.front();
   tables->highest = tables->sorted.back();
   g.levels_ = static_cast<int>(values.size());
+  tables->int8_step = int8_step_of(values);
   tables->values = std::move(values);
   g.tables_ = std::move(tables);
   return g;
@@ -62,6 +83,7 @@ Grid Grid::points(int dimension, std::vector<float> values, NearestPoint nearest
       for (int code = 0; code < g.levels_; code++)
         tables->by_weight[static_cast<std::size_t>(i * g.levels_ + code)] = values[static_cast<std::size_t>(code * dimension + i)];
   }
+  tables->int8_step = int8_step_of(values);
   tables->values = std::move(values);
   g.tables_ = std::move(tables);
   return g;
@@ -131,19 +153,9 @@ Grid Grid::with_rms(float rms) const {
 }
 
 std::optional<float> Grid::int8_step() const {
-  const float extremes[] = {lowest(), highest(), static_cast<float>(step_), affine_ ? value(std::min(1, levels() - 1)) : 0};
-  std::span<const float> values = affine_ ? std::span<const float>(extremes) : std::span<const float>(tables_->values);
-  // The greatest common divisor of all values as multiples of 2^-24.
-  std::int64_t divisor = 0;
-  for (float v : values) {
-    double scaled = std::ldexp(double{v}, 24);
-    if (std::fabs(scaled) > 0x1p53 || scaled != std::nearbyint(scaled)) return std::nullopt;
-    divisor = std::gcd(divisor, static_cast<std::int64_t>(scaled));
-  }
-  if (divisor == 0) return 1.0f;
-  double step = std::ldexp(static_cast<double>(divisor), -24);
-  if (lowest() / step < -128 || highest() / step > 127) return std::nullopt;
-  return static_cast<float>(step);
+  if (!affine_) return tables_->int8_step;
+  const float extremes[] = {lowest(), highest(), static_cast<float>(step_), value(std::min(1, levels() - 1))};
+  return int8_step_of(extremes);
 }
 
 Grid small_float_grid(const SmallFloat& f) {

@@ -77,6 +77,7 @@ class Grid {
     std::vector<float> by_weight;    // (dimension, levels); of dimension > 1, so that a search is vector code
     float lowest = 0, highest = 0;
     NearestPoint nearest = nullptr;
+    std::optional<float> int8_step;
   };
   bool affine_ = false;
   int first_ = 0, last_ = 0, step_ = 1, levels_ = 0, dimension_ = 1;

@@ -23,9 +23,13 @@ struct NormalWeights {
       error += points.back().density * std::pow(x - grid.value(points.back().code), 2);
     }
   }
-  double cost(const std::vector<std::int8_t>& values, float step) const {
+  // What is more than `most` may be cut short.
+  double cost(const std::vector<std::int8_t>& values, float step, double most) const {
     double rounded = 0;
-    for (const Point& p : points) rounded += p.density * std::pow(p.weight - double{step} * values[static_cast<std::size_t>(p.code)], 2);
+    for (const Point& p : points) {
+      rounded += p.density * std::pow(p.weight - double{step} * values[static_cast<std::size_t>(p.code)], 2);
+      if (rounded > (1 + most) * error) return INFINITY;
+    }
     return rounded / error - 1;
   }
 };
@@ -38,20 +42,29 @@ std::vector<std::int8_t> round_levels(const Grid& grid, float step) {
 }
 
 // Whether different levels stay different: of floats with a wide range the small ones would all become 0.
-bool keeps_levels_apart(const Grid& grid, const std::vector<std::int8_t>& values) {
-  for (std::size_t i = 1; i < grid.sorted_values().size(); i++) {
-    auto rounded = [&](std::size_t rank) { return values[static_cast<std::size_t>(grid.nearest(grid.sorted_values()[rank]))]; };
-    if (rounded(i) == rounded(i - 1)) return false;
-  }
+bool keeps_levels_apart(const Grid& grid, float step) {
+  const std::vector<float>& levels = grid.sorted_values();
+  for (std::size_t i = 1; i < levels.size(); i++)
+    if (std::nearbyint(levels[i] / step) == std::nearbyint(levels[i - 1] / step)) return false;
   return true;
 }
 
 }  // namespace
 
+namespace {
+
+// Nothing to round to, or nothing that rounding could help.
+bool none(const Grid& grid) {
+  return (grid.dimension() == 1 && grid.levels() > 256) || (!grid.int8_step() && (grid.dimension() > 1 || grid.is_affine()));
+}
+
+}  // namespace
+
+bool has_int8_levels(const Grid& grid) { return !none(grid) && (grid.int8_step() || int8_levels(grid)); }
+
 std::optional<Int8Levels> int8_levels(const Grid& grid) {
-  if (grid.dimension() == 1 && grid.levels() > 256) return std::nullopt;
+  if (none(grid)) return std::nullopt;
   std::optional<float> exact = grid.int8_step();
-  if (!exact && (grid.dimension() > 1 || grid.is_affine())) return std::nullopt;
   Int8Levels result{exact.value_or(1), {}, 0, 0, 0};
   if (exact) {
     result.values = round_levels(grid, result.step);
@@ -61,9 +74,9 @@ std::optional<Int8Levels> int8_levels(const Grid& grid) {
     result.cost = INFINITY;
     for (int top = 127; top >= 96; top--) {
       float step = grid.magnitude() / static_cast<float>(top);
+      if (!keeps_levels_apart(grid, step)) continue;
       std::vector<std::int8_t> values = round_levels(grid, step);
-      if (!keeps_levels_apart(grid, values)) continue;
-      double cost = weights.cost(values, step);
+      double cost = weights.cost(values, step, std::min(result.cost, kMostInt8Cost));
       if (cost < result.cost) result = {step, std::move(values), cost, 0, 0};
     }
     if (!(result.cost <= kMostInt8Cost)) return std::nullopt;

@@ -19,5 +19,6 @@ inline constexpr double kMostInt8Cost = 0.01;
 
 // Nothing where the cost is larger than kMostInt8Cost, or where the grid has more than 256 levels of a weight.
 std::optional<Int8Levels> int8_levels(const Grid& grid);
+bool has_int8_levels(const Grid& grid);
 
 }  // namespace bitkerf

@@ -22,6 +22,7 @@ inline constexpr i64 kArenaSlack = 64;
 // Where the forbidden page is nearest. `back` finds reads behind, `front` in front of the operand.
 enum class Edge { back, front };
 
+// Who forbids pages inside must allow them again: mappings are used again.
 class Guarded {
  public:
   // All bytes, and those around them that are not forbidden, start as 0xff: NaN as floats, -1 as integers.

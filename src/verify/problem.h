@@ -34,6 +34,7 @@ struct Weights {
   Shape shape{};
 
   Weights with_rows_reversed() const;
+  Weights copy() const { return with_rows_reversed().with_rows_reversed(); }
 };
 Weights make_weights(const Subject& subject, Shape shape, WeightPattern pattern, std::mt19937& random);
 // Columns that a matrix of about `cols` may have.

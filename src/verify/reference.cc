@@ -187,6 +187,8 @@ Judge::Judge(const Quantized& q, const Encoding& input, double level_rounding)
       const double product = double{q.scales(r, g)} * q.tensor_scale * level;
       weight_[at(r, c)] = product + minimum;
       parts_[at(r, c)] = std::fabs(product) + std::fabs(minimum);
+      // With a middle a kernel adds up a level that starts at 0 and, of the whole group, what it is too large by.
+      if (middle != 0) parts_[at(r, c)] += std::fabs(double{q.scales(r, g)} * middle);
       if (step > 0) level_[at(r, c)] = static_cast<std::int32_t>(std::lround(middle != 0 ? (level - grid.first()) / step : level / step));
       if (static_cast<double>(static_cast<float>(weight_[at(r, c)])) != weight_[at(r, c)]) float_granule = 0;
       float_granule = std::min({float_granule, lowest_bit(weight_[at(r, c)]), lowest_bit(minimum)});

@@ -1,6 +1,7 @@
 #include "compress/plan/timing.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <random>
 
@@ -45,22 +46,22 @@ double ProductTimer::seconds(const PackedLinear& linear, i64 tokens, bool cold, 
   Matrix<const float> x{x_.data(), tokens, linear.shape().cols};
   Matrix<float> y{y_.data(), tokens, linear.shape().rows};
   linear.apply(x, y, context);
-  double tries[7], start = now();
-  int count = 0;
-  while (count < 3 || (count < 7 && now() - start < 3e-3)) {
+  double least = INFINITY, second = INFINITY, start = now();
+  for (int tries = 0; tries < 3 || (tries < 7 && now() - start < 3e-3); tries++) {
     int repeats = 1;
     if (cold) {
       evict(linear.packed_bytes());
       threads.each([](int) {});  // in a model the team is awake
-    } else if (count > 0 && tries[0] < 2e-5) {
+    } else if (least < 2e-5) {
       repeats = 5;  // above the clock's grain
     }
     double from = now();
     for (int i = 0; i < repeats; i++) linear.apply(x, y, context);
-    tries[count++] = (now() - from) / repeats;
+    const double seconds = (now() - from) / repeats;
+    second = std::min(second, std::max(least, seconds));
+    least = std::min(least, seconds);
   }
-  std::sort(tries, tries + count);
-  return tries[1];
+  return second;
 }
 
 Quantized random_weights(const NumberFormat& format, Shape shape) {

@@ -20,7 +20,7 @@ constexpr int kRowOffset = 127;  // of each row's own levels, integers from -127
 
 bool is_integer(const NumberFormat& format) {
   bool units = format.group == kWholeRow || format.group == 16 || format.group % 32 == 0;
-  return units && !format.has_minimum && (format.row_tables || int8_levels(format.grid));
+  return units && !format.has_minimum && (format.row_tables || has_int8_levels(format.grid));
 }
 
 // By CodebookKind; -1: none.
