@@ -31,13 +31,17 @@ int run_verb_compress(const Options& options) {
   if (options.plan_file.empty() && options.budgets.empty() && options.max_kld <= 0)
     throw Error(Fault::usage, "no budget given", "--budget 64MiB (or 3.2bpw, ram=128MiB, 40tok/s, ttft=300ms@512, 1.2x), --max-kld X, or --plan FILE");
   std::unique_ptr<ModelFile> file;
+  Threads threads(thread_count(options.threads));
   Json report;
   std::string recipe;
   i64 most_bytes = 0;
   double predicted = 0;
+  Statistics statistics;
   if (!options.plan_file.empty()) {
     recipe = text_of(options.plan_file);
     file = open_model_file(model_path(options.model));
+    RecipeBook check(recipe);  // what is wrong with it is said before calibration
+    statistics = planning_statistics(*file, options, threads);
   } else {
     Planning planning(options);
     Plan plan = make_plan(planning.problem, planning.goal);
@@ -46,12 +50,12 @@ int run_verb_compress(const Options& options) {
     most_bytes = plan.bytes;
     predicted = plan.harm;
     file = std::move(planning.file);
+    statistics = std::move(planning.statistics);
   }
-  Threads threads(thread_count(options.threads));
   QuantizeReport quantized;
   {
     Progress progress("quantizing", "M weights", 1000000);
-    quantized = quantize_model(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); });
+    quantized = quantize_model(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); }, &statistics);
   }
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (most_bytes > 0) CHECK_LE(bytes, most_bytes);

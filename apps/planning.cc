@@ -7,6 +7,8 @@
 #include "compress/plan/candidates.h"
 #include "core/cpu.h"
 #include "core/error.h"
+#include "gather.h"
+#include "interrupt.h"
 #include "load.h"
 #include "machine.h"
 #include "progress.h"
@@ -17,7 +19,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Errors that other versions of the quantizers would find differ: raise this when they change.
-constexpr std::string_view kErrorsVersion = "1";
+constexpr std::string_view kErrorsVersion = "3";
+// Likewise of statistics.
+constexpr std::string_view kStatisticsVersion = "1";
 
 PlanGoal goal_of(const Options& options) {
   PlanGoal goal;
@@ -33,7 +37,27 @@ i64 prompt_tokens(const PlanGoal& goal) {
   return tokens;
 }
 
+// Moments of the inputs and gradients of the outputs over calibration text, kept in the cache folder under a name that
+// depends on the model's and the texts' content: `key`, which has the model, gets the texts.
+Statistics statistics_of(const ModelFile& file, const Options& options, ContentKey& key, Threads& threads) {
+  std::vector<CalibrationText> texts = calibration_texts(options);
+  key.add(kStatisticsVersion).add(std::to_string(options.windows));
+  for (const CalibrationText& text : texts) key.add(text.text).add(fmt::format("{}", text.share));
+  const std::string folder = cache_folder() + "/statistics", path = folder + "/" + key.text() + ".gguf";
+  if (std::filesystem::exists(path)) return load_statistics(path);
+  std::filesystem::create_directories(folder);
+  Statistics statistics = gather_statistics(file, options, path + ".part", threads);
+  save_statistics(path, statistics);
+  std::filesystem::remove(path + ".part");
+  return statistics;
+}
+
 }  // namespace
+
+Statistics planning_statistics(const ModelFile& file, const Options& options, Threads& threads) {
+  ContentKey key;
+  return statistics_of(file, options, key.add(file), threads);
+}
 
 Planning::Planning(const Options& options)
     : file(open_model_file(model_path(options.model))),
@@ -42,7 +66,14 @@ Planning::Planning(const Options& options)
   matrices = std::make_unique<ModelMatrices>(*file, threads);
   CandidateOptions how;
   how.prompt_tokens = prompt_tokens(goal);
-  how.key = ContentKey().add(*file).add(kErrorsVersion).text();
+  ContentKey key;  // of everything that statistics and errors depend on
+  key.add(*file);
+  statistics = statistics_of(*file, options, key, threads);
+  how.statistics = &statistics;
+  how.token_counts.assign(static_cast<std::size_t>(matrices->shape().vocabulary), 0);
+  for (const std::vector<Token>& window : calibration_windows(*tokenizer_of(*file), calibration_texts(options), options.windows))
+    for (Token token : window) how.token_counts.at(static_cast<std::size_t>(token))++;
+  how.key = key.add(kErrorsVersion).text();
   std::string folder = cache_folder() + "/plans";
   std::error_code ignored;
   std::filesystem::create_directories(folder, ignored);
@@ -58,7 +89,8 @@ Planning::Planning(const Options& options)
   how.probe = &probe;
   how.costs = costs ? &*costs : nullptr;
   Progress progress("trying candidates", "M weights", 1000000);
-  how.progress = [&](i64 done, i64 all) { return progress.show(done, all), true; };
+  Interrupt interrupt;
+  how.progress = [&](i64 done, i64 all) { return progress.show(done, all), !interrupt.asked(); };
   problem = make_candidates(*file, *matrices, how, threads);
   i64 context = chosen_context(options.context, matrices->shape().context);
   problem.other_memory = matrices->session_bytes(context, options.chunk);

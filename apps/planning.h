@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "compress/calibration/statistics.h"
 #include "compress/plan/matrices.h"
 #include "compress/plan/plan.h"
 #include "core/threads.h"
@@ -18,13 +19,16 @@ struct Planning {
   std::unique_ptr<ModelFile> file;
   Threads threads;
   std::unique_ptr<ModelMatrices> matrices;
+  Statistics statistics;
   PlanProblem problem;
   PlanGoal goal;
 
   explicit Planning(const Options& options);
 };
 
-// The plan as lines of a recipe under comments, and as a summary for reports.
+// Of calibration text, from the cache folder or gathered now.
+Statistics planning_statistics(const ModelFile& file, const Options& options, Threads& threads);
+// A plan's figures, for reports.
 nlohmann::ordered_json plan_json(const PlanProblem& problem, const Plan& plan);
 
 }  // namespace bitkerf

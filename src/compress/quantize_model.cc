@@ -6,6 +6,7 @@
 #include "compress/quantizers/hessian.h"
 #include "compress/quantizers/round_to_nearest.h"
 #include "core/error.h"
+#include "files/compact_vocabulary.h"
 #include "files/gguf.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
@@ -136,6 +137,7 @@ QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes
   std::unique_ptr<Model> model = describe_model(source, quantizing, ModelOptions{}, threads);
   quantizing.copy_the_rest();
   Metadata metadata = source.metadata();
+  compact_vocabulary(metadata);
   set_packed_tensors(quantizing.entries, metadata);
   metadata.set("general.alignment", std::uint32_t{64});  // kernels read panels where they lie
   write_gguf(out, metadata, quantizing.tensors);

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "files/compact_vocabulary.h"
 #include "files/gguf.h"
 #include "files/mapped_file.h"
 
@@ -49,6 +50,7 @@ class GgufModelFile final : public ModelFile {
     } else {
       join(std::move(first), parts);
     }
+    expand_vocabulary(metadata_);
     index_tensors();
   }
 

@@ -28,6 +28,16 @@ Grid nf4() {
                       0.7229568362236023f, 1.0f});
 }
 
+// The levels of least squared error for normally distributed weights (Lloyd and Max; HIGGS's grids of one dimension), which is
+// what rotations make of weights: 15 % less error than equal steps at 3 bits, 20 % at 4, 29 % at 5. In units of the largest
+// over 127, so that products are of small integers.
+Grid normal3() { return Grid::table({-127, -79, -45, -14, 14, 45, 79, 127}); }
+Grid normal4() { return Grid::table({-127, -96, -75, -59, -44, -31, -18, -6, 6, 18, 31, 44, 59, 75, 96, 127}); }
+Grid normal5() {
+  return Grid::table({-127, -105, -91, -79, -70, -62, -55, -48, -42, -35, -30, -24, -19, -13, -8, -3,
+                      3,    8,    13,  19,  24,  30,  35,  42,  48,  55,  62,  70,  79,  91, 105, 127});
+}
+
 double read_number(std::string_view text, double low, double high, std::string_view what) {
   double value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -156,6 +166,9 @@ const FormatRow kFormats[] = {
     {"nvfp4", small<2, 1>, 16, "e4m3", false, "E2M1, E4M3 scales, one float32 per tensor"},
     {"nvint4", symmetric<7>, 16, "e4m3", false, "+-7, E4M3 scales, one float32 per tensor (INT v.s. FP)"},
     {"nf4", nf4, 64, "f16", false, "normal quantiles (QLoRA)"},
+    {"normal3", normal3, 64, "f16", false, "best 8 levels for normally distributed weights"},
+    {"normal4", normal4, 64, "f16", false, "best 16 levels for normally distributed weights"},
+    {"normal5", normal5, 64, "f16", false, "best 32 levels for normally distributed weights"},
     {"pow3", power<3>, 64, "f16", false, "power a = 0.8 (NUPES)", "a", "", power_of<3>},
     {"pow4", power<4>, 64, "f16", false, "power a = 0.8, or a=auto: searched for each matrix", "a", "", power_of<4>},
     {"pow8", power<8>, 64, "f16", false, "power a = 0.8", "a", "", power_of<8>},

@@ -1,14 +1,18 @@
 #include "compress/plan/candidates.h"
 
+#include <cblas.h>
+
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 #include <map>
+#include <numeric>
+#include <optional>
 #include <set>
 #include <sstream>
 
 #include "compress/plan/file_size.h"
 #include "compress/plan/step.h"
+#include "compress/quantizers/hessian.h"
 #include "core/error.h"
 #include "forms/list.h"
 
@@ -16,15 +20,43 @@ namespace bitkerf {
 namespace {
 
 // What is tried for every matrix. A recipe that does not fit a matrix (no transform of its width) is left out there.
-constexpr std::string_view kRecipes[] = {
-    "rtn/int2.g64", "rtn/int3.g64", "rtn/int4.g64", "rtn/int5.g64", "rtn/int6.g64", "rtn/int8.g64",
+struct RecipeRow {
+  std::string_view recipe;
+  bool calibrated;  // wants the second moments of the matrix's input
 };
+constexpr RecipeRow kRecipes[] = {
+    {"hadamard | gptq/bipolar2.u8.g192", true}, {"hadamard | gptq/normal3.u8.g192", true}, {"hadamard | gptq/normal4.u8.g192", true},
+    {"hadamard | gptq/normal5.u8.g192", true},  {"hadamard | gptq/int6.u8.g192", true},    {"same/uint4.u8.g32", false},
+    {"rtn/int8.u8.g32", false},
+};
+// Where nothing is known of inputs.
+constexpr std::string_view kUncalibrated[] = {"rtn/int2.u8.g32", "rtn/int3.u8.g32", "rtn/int4.u8.g32", "rtn/int5.u8.g32", "rtn/int6.u8.g32"};
+
+// Rows of an embedding or head that get bits together: tokens of about the same rank, so of about the same frequency. Blocks
+// are whole panels, and few enough that what the header says of each does not count.
+constexpr i64 kMostSegments = 48;
+i64 segment_rows(i64 rows) { return std::max<i64>(1024, ceil_div(ceil_div(rows, kMostSegments), kPanelRows) * kPanelRows); }
+
+// How often a token of this rank is expected in text that nobody has seen, besides what was counted: Zipf's law with the
+// offset that quality experiments used for bits of rows.
+constexpr double kZipfOffset = 256;
+std::vector<double> zipf(i64 rows) {
+  std::vector<double> shares;
+  double sum = 0;
+  for (i64 r = 0; r < rows; r++) shares.push_back(1 / (static_cast<double>(r) + kZipfOffset)), sum += shares.back();
+  for (double& share : shares) share /= sum;
+  return shares;
+}
+// This part of what a text says of tokens (gradients of a head's rows, counts of an embedding's) is spread by rank instead: some
+// ten thousand tokens say nothing of most rows.
+constexpr double kByRank = 0.2;
 
 struct Segment {
   i64 first = 0, rows = 0;
 };
 std::vector<Segment> segments_of(const ModelMatrix& matrix) {
-  i64 step = matrix.shape.rows;
+  const bool by_token = (matrix.is_embedding || matrix.is_head) && matrix.parts.size() == 1;
+  const i64 step = by_token ? segment_rows(matrix.shape.rows) : matrix.shape.rows;
   std::vector<Segment> segments;
   for (i64 first = 0; first < matrix.shape.rows; first += step) segments.push_back({first, std::min(step, matrix.shape.rows - first)});
   return segments;
@@ -77,53 +109,170 @@ class ErrorCache {
   std::ofstream out_;
 };
 
-// dW_r H dW_r^T of every row; without a moment the squares of what rounding changes.
-std::vector<double> row_errors(Matrix<const float> weights, const Quantized& quantized, const InputStatistics* input, Threads& threads) {
-  std::vector<double> errors(static_cast<std::size_t>(weights.rows));
-  threads.split(weights.rows, [&](i64 first, i64 last) {
-    std::vector<float> change(static_cast<std::size_t>(weights.cols)), product(static_cast<std::size_t>(weights.cols));
-    for (i64 r = first; r < last; r++) {
-      for (i64 c = 0; c < weights.cols; c++) change[static_cast<std::size_t>(c)] = weights(r, c) - quantized.weight(r, c);
+// What an output row's error counts, and for an embedding what an error of the row as an input counts.
+struct Weighing {
+  std::vector<double> of_output;  // times dW_r H dW_r^T
+  std::vector<double> of_row;     // times |dW_r|^2; empty: nothing
+};
+Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options, double squares) {
+  const Statistics* statistics = options.statistics;
+  const auto rows = static_cast<std::size_t>(matrix.shape.rows);
+  Weighing weighing;
+  auto gradient = [&](const std::string& name) -> const std::vector<float>* {
+    if (!statistics) return nullptr;
+    auto known = statistics->gradient.find(name);
+    return known == statistics->gradient.end() ? nullptr : &known->second;
+  };
+  const std::vector<float>* outputs = gradient(matrix.name);
+  const bool is_input = matrix.is_embedding;
+  if (is_input && !matrix.is_head) {
+    weighing.of_output.assign(rows, 0);
+  } else if (outputs && outputs->size() == rows) {
+    weighing.of_output.assign(outputs->begin(), outputs->end());
+    if (matrix.is_head) {
       double sum = 0;
-      if (input && !input->diagonal_only()) {
-        std::fill(product.begin(), product.end(), 0.0f);
-        for (i64 k = 0; k < weights.cols; k++) {
-          float d = change[static_cast<std::size_t>(k)];
-          const float* row = input->moment.view().row(k);
-          for (i64 c = 0; c < weights.cols; c++) product[static_cast<std::size_t>(c)] += d * row[c];
-        }
-        for (std::size_t c = 0; c < change.size(); c++) sum += double{change[c]} * product[c];
-      } else {
-        for (std::size_t c = 0; c < change.size(); c++) sum += double{change[c]} * change[c] * (input ? input->square(static_cast<i64>(c)) : 1.0f);
-      }
-      errors[static_cast<std::size_t>(r)] = sum;
+      for (double g : weighing.of_output) sum += g;
+      std::vector<double> shares = zipf(matrix.shape.rows);
+      for (std::size_t r = 0; r < rows; r++) weighing.of_output[r] = (1 - kByRank) * weighing.of_output[r] + kByRank * sum * shares[r];
     }
-  });
-  return errors;
+  } else {
+    weighing.of_output.assign(rows, statistics ? 1 : 2 / squares);
+  }
+  if (const std::vector<float>* inputs = gradient(matrix.name + ".input"); is_input && inputs) {
+    double mean = 0;
+    for (float g : *inputs) mean += double{g} / static_cast<double>(inputs->size());
+    weighing.of_row = zipf(matrix.shape.rows);
+    double counted = 0;
+    for (i64 count : options.token_counts) counted += static_cast<double>(count);
+    for (std::size_t r = 0; r < rows; r++) {
+      if (options.token_counts.size() == rows && counted > 0)
+        weighing.of_row[r] = kByRank * weighing.of_row[r] + (1 - kByRank) * static_cast<double>(options.token_counts[r]) / counted;
+      weighing.of_row[r] *= mean;
+    }
+  }
+  return weighing;
 }
 
-// The harm of one recipe in each segment of a matrix.
-std::vector<double> harms_of(const ModelMatrices& matrices, const ModelMatrix& matrix, const std::vector<Segment>& segments, const Recipe& recipe,
-                             const CandidateOptions& options, Threads& threads) {
-  std::vector<double> errors;
-  double squares = 0;
-  const InputStatistics* input = options.statistics ? options.statistics->input_of(matrix.name) : nullptr;
-  for (const ModelMatrix::Part& part : matrix.parts) {
-    OwnedMatrix<float> weights = matrices.weights(part, threads);
-    Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads});
-    std::vector<double> of_part = row_errors(weights.view(), quantized, input, threads);
-    errors.insert(errors.end(), of_part.begin(), of_part.end());
-    for (float w : std::span(weights.view().data, static_cast<std::size_t>(weights.rows() * weights.cols()))) squares += double{w} * w;
+// Adds weighing times the errors of rows from `first` on: dW_r H dW_r^T, by rows that no thread divides, so that sums do not
+// depend on the number of threads. Without H, or with its diagonal alone, that counts.
+void add_row_harms(Matrix<const float> weights, const Quantized& quantized, const InputStatistics* input, Matrix<const float> moment, const Weighing& weighing,
+                   i64 first, Threads& threads, std::vector<double>& harms) {
+  constexpr i64 kRows = 32;
+  threads.split(ceil_div(weights.rows, kRows), [&](i64 first_block, i64 last_block) {
+    OwnedMatrix<float> change(kRows, weights.cols), product(kRows, weights.cols);
+    for (i64 block = first_block; block < last_block; block++) {
+      const i64 from = block * kRows, rows = std::min(kRows, weights.rows - from);
+      for (i64 r = 0; r < rows; r++)
+        for (i64 c = 0; c < weights.cols; c++) change(r, c) = weights(from + r, c) - quantized.weight(from + r, c);
+      if (moment.rows > 1)
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kRows, static_cast<blasint>(weights.cols), static_cast<blasint>(weights.cols), 1,
+                    change.view().data, static_cast<blasint>(change.view().stride), moment.data, static_cast<blasint>(moment.stride), 0,
+                    product.view().data, static_cast<blasint>(product.view().stride));
+      for (i64 r = 0; r < rows; r++) {
+        double squares = 0, error = 0;
+        for (i64 c = 0; c < weights.cols; c++) {
+          const double d = change(r, c);
+          squares += d * d;
+          error += moment.rows > 1 ? d * product(r, c) : d * d * (input ? input->square(c) : 1.0f);
+        }
+        const auto at = static_cast<std::size_t>(first + from + r);
+        harms[at] += (weighing.of_output[at] * error + (weighing.of_row.empty() ? 0 : weighing.of_row[at] * squares)) / 2;
+      }
+    }
+  });
+}
+
+// What one matrix's recipes have in common: its floats and the moments of its input, both as they are and transformed.
+class MatrixTrials {
+ public:
+  MatrixTrials(const ModelMatrices& matrices, const ModelMatrix& matrix, const CandidateOptions& options, Threads& threads)
+      : matrix_(matrix), threads_(threads), input_(options.statistics ? options.statistics->input_of(matrix.name) : nullptr) {
+    double squares = 0;
+    for (const ModelMatrix::Part& part : matrix.parts) {
+      plain_.weights.push_back(matrices.weights(part, threads));
+      const OwnedMatrix<float>& w = plain_.weights.back();
+      for (i64 r = 0; r < w.rows(); r++)
+        for (float v : w.view().row_span(r)) squares += double{v} * v;
+    }
+    if (has_moment()) {
+      plain_.moment = copy_of(input_->moment.view());
+      plain_.hessian = rounding_hessian(nullptr);
+    }
+    weighing_ = weighing_of(matrix, options, squares);
   }
-  std::vector<float> gradient(errors.size(), input ? 1.0f : static_cast<float>(2 / squares));
-  if (options.statistics)
-    if (auto known = options.statistics->gradient.find(matrix.name); known != options.statistics->gradient.end() && known->second.size() == errors.size())
-      gradient = known->second;
-  std::vector<double> harms;
-  for (const Segment& s : segments)
-    harms.push_back(harm_of(std::span(gradient).subspan(static_cast<std::size_t>(s.first), static_cast<std::size_t>(s.rows)),
-                            std::span(errors).subspan(static_cast<std::size_t>(s.first), static_cast<std::size_t>(s.rows))));
-  return harms;
+  bool has_moment() const { return input_ && !input_->diagonal_only(); }
+
+  // The harm of one recipe in each segment.
+  std::vector<double> harms(const Recipe& recipe, const std::vector<Segment>& segments) {
+    const Basis& basis = recipe.transform ? transformed(*recipe.transform) : plain_;
+    std::vector<double> rows(static_cast<std::size_t>(matrix_.shape.rows));
+    i64 first = 0;
+    for (const OwnedMatrix<float>& weights : basis.weights) {
+      Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads_, basis.hessian.get()});
+      add_row_harms(weights.view(), quantized, recipe.transform ? nullptr : input_, basis.moment.view(), weighing_, first, threads_, rows);
+      first += weights.rows();
+    }
+    std::vector<double> harms;
+    for (const Segment& s : segments) harms.push_back(std::accumulate(rows.begin() + s.first, rows.begin() + s.first + s.rows, 0.0));
+    return harms;
+  }
+
+ private:
+  struct Basis {
+    std::vector<OwnedMatrix<float>> weights;  // of each part
+    OwnedMatrix<float> moment;                // or empty
+    std::unique_ptr<Hessian> hessian;         // of rounding
+  };
+  static OwnedMatrix<float> copy_of(Matrix<const float> m) {
+    OwnedMatrix<float> copy(m.rows, m.cols);
+    for (i64 r = 0; r < m.rows; r++) std::copy_n(m.row(r), m.cols, copy.view().row(r));
+    return copy;
+  }
+  // As quantize_model() makes it.
+  std::unique_ptr<Hessian> rounding_hessian(const Transform* transform) const {
+    return matrix_.name == "token_embd" ? embedding_hessian(*input_, transform, threads_) : std::make_unique<Hessian>(*input_, transform, threads_);
+  }
+  const Basis& transformed(const TransformRow& row) {
+    if (transform_ == &row) return transformed_;
+    transform_ = &row;
+    transformed_ = {};
+    const Transform& transform = transform_of(row, matrix_.shape.cols);
+    for (const OwnedMatrix<float>& weights : plain_.weights) {
+      transformed_.weights.push_back(copy_of(weights.view()));
+      transform_weights(transform, transformed_.weights.back().view(), threads_);
+    }
+    if (has_moment()) {
+      transformed_.moment = copy_of(plain_.moment.view());
+      transform_moment(transform, transformed_.moment.view(), threads_);
+      transformed_.hessian = rounding_hessian(&transform);
+    }
+    return transformed_;
+  }
+
+  const ModelMatrix& matrix_;
+  Threads& threads_;
+  const InputStatistics* input_;
+  Weighing weighing_;
+  Basis plain_, transformed_;
+  const TransformRow* transform_ = nullptr;
+};
+
+// What is tried for a matrix.
+std::vector<Recipe> recipes_of(const ModelMatrix& matrix, const CandidateOptions& options) {
+  std::vector<std::string> texts = options.recipes;
+  if (texts.empty()) {
+    const InputStatistics* input = options.statistics ? options.statistics->input_of(matrix.name) : nullptr;
+    const bool calibrated = input && !input->diagonal_only();
+    for (const RecipeRow& row : kRecipes)
+      if (!row.calibrated || calibrated) texts.emplace_back(row.recipe);
+    if (!calibrated) texts.insert(texts.end(), std::begin(kUncalibrated), std::end(kUncalibrated));
+  }
+  std::vector<Recipe> recipes;
+  for (const std::string& text : texts) {
+    Recipe recipe = RecipeBook("x = " + text).of("x");
+    if (!recipe.transform || recipe.transform->fits(matrix.shape.cols)) recipes.push_back(recipe);
+  }
+  return recipes;
 }
 
 std::string segment_name(const ModelMatrix& matrix, const Segment& segment) {
@@ -160,12 +309,6 @@ Works works_of(const Tensor& kept, i64 prompt_tokens, bool head, int threads) {
 
 }  // namespace
 
-double harm_of(std::span<const float> gradient, std::span<const double> row_errors) {
-  double sum = 0;
-  for (std::size_t r = 0; r < row_errors.size(); r++) sum += gradient[r] * row_errors[r];
-  return sum / 2;
-}
-
 PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices, const CandidateOptions& options, Threads& threads) {
   PlanProblem problem;
   problem.model = file.metadata().text("general.name", file.path());
@@ -173,23 +316,23 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
   problem.prompt_tokens = options.prompt_tokens;
   problem.harm_unit = options.statistics ? "half of gradient times error of outputs" : "relative squared error of weights, summed over matrices";
   ErrorCache cache(options.cache, options.key);
-  std::vector<std::string> recipes = options.recipes;
-  if (recipes.empty()) recipes.assign(std::begin(kRecipes), std::end(kRecipes));
+  openblas_set_num_threads(1);  // `threads` share the work out
   std::set<std::string, std::less<>> planned;
   std::vector<Works> works;  // of every candidate in order
   i64 all = 0, done = 0;
-  for (const ModelMatrix& m : matrices.list()) all += m.shape.rows * m.shape.cols * static_cast<i64>(recipes.size());
+  for (const ModelMatrix& m : matrices.list()) all += m.shape.rows * m.shape.cols * static_cast<i64>(recipes_of(m, options).size());
   for (const ModelMatrix& matrix : matrices.list()) {
     planned.insert(matrix.name + ".weight");
     std::vector<Segment> segments = segments_of(matrix);
     std::vector<PlanLayer> layers;
     std::vector<std::vector<Works>> layer_works(segments.size());
     for (const Segment& s : segments) layers.push_back({segment_name(matrix, s), s.rows * matrix.shape.cols, {}});
-    for (const std::string& text : recipes) {
-      Recipe recipe = RecipeBook("x = " + text).of("x");
+    std::optional<MatrixTrials> trials;  // made when something is to be tried
+    for (const Recipe& recipe : recipes_of(matrix, options)) {
       const std::vector<double>* harms = cache.find(matrix.name, recipe.text());
       if (!harms || harms->size() != segments.size()) {
-        cache.keep(matrix.name, recipe.text(), harms_of(matrices, matrix, segments, recipe, options, threads));
+        if (!trials) trials.emplace(matrices, matrix, options, threads);
+        cache.keep(matrix.name, recipe.text(), trials->harms(recipe, segments));
         harms = cache.find(matrix.name, recipe.text());
       }
       done += matrix.shape.rows * matrix.shape.cols;

@@ -15,6 +15,7 @@ namespace bitkerf {
 
 struct CandidateOptions {
   const Statistics* statistics = nullptr;  // nullptr: harm is the weights' own relative error
+  std::vector<i64> token_counts = {};      // of the calibration text, by token; empty: not known
   std::string cache;                       // file that errors are kept in, so that the next plan is quick; empty: none
   std::string key;                         // of what the errors depend on besides the recipe; kept errors of another key are dropped
   i64 prompt_tokens = 512;
@@ -26,8 +27,5 @@ struct CandidateOptions {
 };
 
 PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices, const CandidateOptions& options, Threads& threads);
-
-// Harm of row errors dW_r H dW_r^T: half the sum of gradient[r] times them.
-double harm_of(std::span<const float> gradient, std::span<const double> row_errors);
 
 }  // namespace bitkerf

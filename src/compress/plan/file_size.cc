@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 
+#include "files/compact_vocabulary.h"
 #include "files/gguf.h"
 #include "forms/list.h"
 
@@ -65,6 +66,7 @@ i64 bytes_in_file(const Tensor& kept) {
 
 i64 fixed_bytes_of_file(const ModelFile& source, const std::set<std::string, std::less<>>& planned) {
   Metadata metadata = source.metadata();
+  compact_vocabulary(metadata);
   set_packed_tensors({}, metadata);
   i64 bytes = header_bytes(metadata, {}) + kFileAlignment - 1;
   for (const Tensor& tensor : source.tensors())

@@ -92,6 +92,14 @@ Knapsack knapsack_of(const PlanProblem& problem, const std::array<double, kQuant
   return knapsack;
 }
 
+// "m[0:1024]" and "m[1024:2048]" are "m[0:2048]"; empty when the second does not go on where the first ends.
+std::string joined(const std::string& a, const std::string& b) {
+  const std::size_t open_a = a.rfind('['), open_b = b.rfind('['), colon_a = a.rfind(':'), colon_b = b.rfind(':');
+  if (open_a == a.npos || open_a != open_b || colon_a == a.npos || colon_b == b.npos || a.compare(0, open_a, b, 0, open_b) != 0) return {};
+  if (a.substr(colon_a + 1, a.size() - colon_a - 2) != b.substr(open_b + 1, colon_b - open_b - 1)) return {};
+  return a.substr(0, colon_a) + b.substr(colon_b);
+}
+
 std::string goal_text(const PlanGoal& goal) {
   std::string text;
   for (const Budget& budget : goal.budgets) text += (text.empty() ? "" : ", ") + budget.text;
@@ -149,15 +157,28 @@ std::string plan_text(const PlanProblem& problem, const Plan& plan, const PlanGo
       problem.model, goal_text(goal), plan.bytes, size_text(static_cast<double>(plan.bytes)),
       8.0 * static_cast<double>(plan.bytes) / static_cast<double>(std::max<i64>(problem.parameters, 1)), plan.harm, problem.harm_unit,
       plan.seconds_decode * 1e3, plan.seconds_prefill * 1e3, problem.prompt_tokens, plan.gap * plan.harm);
-  std::size_t width = 0;
-  for (const PlanLayer& layer : problem.layers) width = std::max(width, layer.matrix.size());
-  std::vector<std::string> lines;
+  struct Line {
+    std::string name, recipe;
+    i64 weights, bytes;
+    double harm;
+  };
+  std::vector<Line> lines;
   for (std::size_t i = 0; i < problem.layers.size(); i++) {
-    const Candidate& c = problem.layers[i].candidates[static_cast<std::size_t>(plan.chosen[i])];
-    std::string head = fmt::format("{:{}} = {}", problem.layers[i].matrix, width, c.recipe);
-    text += fmt::format("{:<{}}  # {:.2f} bits, {} bytes, harm {:.2e}\n", head, width + 44, 8.0 * static_cast<double>(c.bytes) / static_cast<double>(problem.layers[i].weights),
-                        c.bytes, c.harm);
+    const PlanLayer& layer = problem.layers[i];
+    const Candidate& c = layer.candidates[static_cast<std::size_t>(plan.chosen[i])];
+    if (!lines.empty() && lines.back().recipe == c.recipe) {
+      if (std::string both = joined(lines.back().name, layer.matrix); !both.empty()) {
+        lines.back() = {both, c.recipe, lines.back().weights + layer.weights, lines.back().bytes + c.bytes, lines.back().harm + c.harm};
+        continue;
+      }
+    }
+    lines.push_back({layer.matrix, c.recipe, layer.weights, c.bytes, c.harm});
   }
+  std::size_t width = 0, recipe_width = 0;
+  for (const Line& line : lines) width = std::max(width, line.name.size()), recipe_width = std::max(recipe_width, line.recipe.size());
+  for (const Line& line : lines)
+    text += fmt::format("{:{}} = {:{}}  # {:.2f} bits, {} bytes, harm {:.2e}\n", line.name, width, line.recipe, recipe_width,
+                        8.0 * static_cast<double>(line.bytes) / static_cast<double>(line.weights), line.bytes, line.harm);
   return text;
 }
 

@@ -111,6 +111,20 @@ TEST(Plan, EveryChoiceCanBeForced) {
   EXPECT_THROW(force(p, {{"blk.1.attn_q", "rtn/int9"}}), Error);
 }
 
+TEST(Plan, SegmentsThatAreTreatedAlikeAreOneLine) {
+  PlanProblem p = problem();
+  const char* names[] = {"e[0:32]", "e[32:64]", "e[64:96]", "f[96:128]"};
+  for (std::size_t i = 0; i < 4; i++) {
+    p.layers[i].matrix = names[i];
+    p.layers[i].candidates.resize(i == 2 ? 2 : 1);
+    if (i == 2) p.layers[i].candidates.erase(p.layers[i].candidates.begin());
+  }
+  std::string text = plan_text(p, make_plan(p, {}), {});
+  EXPECT_NE(text.find("e[0:64]   = rtn/int2"), std::string::npos) << text;
+  EXPECT_NE(text.find("e[64:96]  = rtn/int3"), std::string::npos) << text;
+  EXPECT_NE(text.find("f[96:128] = rtn/int2"), std::string::npos) << text;
+}
+
 TEST(Plan, TextSaysWhatWasChosen) {
   PlanProblem p = problem();
   PlanGoal g = goal({"700B"});
