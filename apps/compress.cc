@@ -55,7 +55,8 @@ int run_verb_compress(const Options& options) {
   QuantizeReport quantized;
   {
     Progress progress("quantizing", "M weights", 1000000);
-    quantized = quantize_model(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); }, &statistics);
+    auto* run = for_gguf(options) ? quantize_model_as_gguf : quantize_model;
+    quantized = run(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); }, &statistics);
   }
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (most_bytes > 0) CHECK_LE(bytes, most_bytes);

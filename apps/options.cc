@@ -137,6 +137,7 @@ constexpr OptionRow kOptions[] = {
     {"--max-kld", "X", "fewest bytes for this harm",
      "Make the smallest file whose predicted divergence from the source is at most X nats per token.", &Options::max_kld, 0, 100},
     {"--plan", "FILE", "do what this plan says", "Follow this plan (as `plan` prints it, perhaps edited) instead of making one.", &Options::plan_file},
+    {"--forms", "gguf", "a GGUF for other programs", "gguf: only types of GGUF, and a file that llama.cpp loads.", &Options::forms},
     {"--curve", "", "all sizes and their harm", "Print the Pareto set: the least harm for every size of file.", &Options::curve},
     {"--explain", "LAYER", "why it is as it is", "Print all candidates of this layer with their costs; the chosen one is marked.", &Options::explain},
     {"-o,--output", "FILE", "the file to write", "The file to write; an older one is replaced only when it is whole.",

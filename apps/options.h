@@ -48,7 +48,7 @@ struct Options {
   bool search = false;
   std::vector<std::string> budgets;
   double max_kld = 0;      // 0: none
-  std::string plan_file, explain;
+  std::string plan_file, explain, forms;
   bool curve = false;
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;

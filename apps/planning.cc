@@ -54,6 +54,11 @@ Statistics statistics_of(const ModelFile& file, const Options& options, ContentK
 
 }  // namespace
 
+bool for_gguf(const Options& options) {
+  if (options.forms.empty() || options.forms == "gguf") return !options.forms.empty();
+  throw Error(Fault::usage, fmt::format("--forms: unknown '{}'; known is: gguf", options.forms));
+}
+
 Statistics planning_statistics(const ModelFile& file, const Options& options, Threads& threads) {
   ContentKey key;
   return statistics_of(file, options, key.add(file), threads);
@@ -70,10 +75,11 @@ Planning::Planning(const Options& options)
   key.add(*file);
   statistics = statistics_of(*file, options, key, threads);
   how.statistics = &statistics;
+  how.gguf = for_gguf(options);
   how.token_counts.assign(static_cast<std::size_t>(matrices->shape().vocabulary), 0);
   for (const std::vector<Token>& window : calibration_windows(*tokenizer_of(*file), calibration_texts(options), options.windows))
     for (Token token : window) how.token_counts.at(static_cast<std::size_t>(token))++;
-  how.key = key.add(kErrorsVersion).text();
+  how.key = key.add(kErrorsVersion).add(options.forms).text();
   std::string folder = cache_folder() + "/plans";
   std::error_code ignored;
   std::filesystem::create_directories(folder, ignored);

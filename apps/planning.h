@@ -28,6 +28,8 @@ struct Planning {
 
 // Of calibration text, from the cache folder or gathered now.
 Statistics planning_statistics(const ModelFile& file, const Options& options, Threads& threads);
+// --forms gguf; Fault::usage for others.
+bool for_gguf(const Options& options);
 // A plan's figures, for reports.
 nlohmann::ordered_json plan_json(const PlanProblem& problem, const Plan& plan);
 

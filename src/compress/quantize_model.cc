@@ -1,10 +1,12 @@
 #include "compress/quantize_model.h"
 
+#include <cstring>
 #include <map>
 #include <set>
 
 #include "compress/quantizers/hessian.h"
 #include "compress/quantizers/round_to_nearest.h"
+#include "compress/stored_export.h"
 #include "core/error.h"
 #include "files/compact_vocabulary.h"
 #include "files/gguf.h"
@@ -46,9 +48,17 @@ class QuantizingSource final : public LinearSource {
     std::vector<std::unique_ptr<Linear>> parts;
     for (const RecipeSegment& segment : segments) {
       const i64 first = std::max(segment.first, rows.first), end = std::min(segment.end, rows.first + shape.rows);
-      if (first < end) parts.push_back(quantize(name, weights.view().sub_rows(first - rows.first, end - first), first, total, *segment.recipe));
+      if (first >= end) continue;
+      Matrix<float> part = weights.view().sub_rows(first - rows.first, end - first);
+      if (!as_gguf) {
+        parts.push_back(quantize(name, part, first, total, *segment.recipe));
+      } else {
+        if (segments.size() > 1) fail(Fault::usage, "recipe: '{}': rows of one matrix are of one type in a GGUF file", name);
+        store(name, part, rows, total, *segment.recipe);
+      }
     }
     report.matrices++;
+    if (as_gguf) parts.push_back(plain_.linear(name, shape, rows));  // the model that is built is of no use
     if (progress_) progress_(done_, std::max(done_, all_));
     return parts.size() == 1 ? std::move(parts[0]) : stack_rows(std::move(parts));
   }
@@ -64,6 +74,7 @@ class QuantizingSource final : public LinearSource {
     }
   }
 
+  bool as_gguf = false;
   QuantizeReport report;
   std::vector<PackedTensor> entries;
   std::vector<Tensor> tensors;
@@ -83,6 +94,32 @@ class QuantizingSource final : public LinearSource {
     return hessian_.get();
   }
 
+  // Rows of a matrix of `total` as blocks of a GGUF type, in the order that the file had them in.
+  void store(std::string_view name, Matrix<float> weights, const Rows& rows, i64 total, const Recipe& recipe) {
+    const std::string matrix = std::string(name) + ".weight";
+    Quantized quantized = recipe.quantizer->run({weights, parse_number_format(recipe.format), threads_, hessian_of(name, weights.cols, nullptr)});
+    const StoredType* type = stored_type_of(quantized.format, weights.cols);
+    if (recipe.transform || !type) fail(Fault::usage, "recipe: '{}': no GGUF type holds {}", name, recipe.text());
+    count_error(weights, quantized);
+    if (!rows.order.empty() && total != weights.rows) fail(Fault::usage, "'{}': parts of a matrix in another order cannot be exported", name);
+    std::vector<std::byte> blocks = stored_blocks(quantized, rows.order);
+    StoredMatrix& stored = stored_[matrix];
+    if (stored.bytes.empty()) {
+      stored.bytes.resize(static_cast<std::size_t>(type->bytes(total * weights.cols)));
+      tensors.push_back({matrix, type, {weights.cols, total}, stored.bytes.data(), static_cast<i64>(stored.bytes.size())});
+    }
+    std::memcpy(stored.bytes.data() + type->bytes(rows.first * weights.cols), blocks.data(), blocks.size());
+    report.weights += weights.rows * weights.cols;
+    report.packed_bytes += static_cast<i64>(blocks.size());
+    quantized_.emplace(matrix);
+  }
+  void count_error(Matrix<const float> weights, const Quantized& quantized) {
+    error_ += squared_error(weights, quantized);
+    for (i64 r = 0; r < weights.rows; r++)
+      for (float w : weights.row_span(r)) size_ += double{w} * w;
+    report.squared_error = size_ > 0 ? error_ / size_ : 0;
+  }
+
   // Rows from `first` on of a matrix of `total`; weights are overwritten.
   std::unique_ptr<Linear> quantize(std::string_view name, Matrix<float> weights, i64 first, i64 total, const Recipe& recipe) {
     if (recipe.transform) {
@@ -91,10 +128,7 @@ class QuantizingSource final : public LinearSource {
       transform_weights(transform_of(*recipe.transform, weights.cols), weights, threads_);
     }
     Quantized quantized = recipe.quantizer->run({weights, parse_number_format(recipe.format), threads_, hessian_of(name, weights.cols, recipe.transform)});
-    error_ += squared_error(weights, quantized);
-    for (i64 r = 0; r < weights.rows; r++)
-      for (float w : weights.row_span(r)) size_ += double{w} * w;
-    report.squared_error = size_ > 0 ? error_ / size_ : 0;
+    count_error(weights, quantized);
     // What the quantizer chose (e3m2 for fp6:split=auto) may need another input than what stood for it.
     const FormRow& row = form(recipe.form);
     const Encoding& asked = encoding(recipe.input);
@@ -118,6 +152,10 @@ class QuantizingSource final : public LinearSource {
   const RecipeBook& recipes_;
   Threads& threads_;
   const std::function<void(i64, i64)>& progress_;
+  struct StoredMatrix {
+    std::vector<std::byte> bytes;
+  };
+  std::map<std::string, StoredMatrix> stored_;
   const Statistics* statistics_;
   std::unique_ptr<Hessian> hessian_;
   const InputStatistics* hessian_input_ = nullptr;
@@ -141,6 +179,16 @@ QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes
   set_packed_tensors(quantizing.entries, metadata);
   metadata.set("general.alignment", std::uint32_t{64});  // kernels read panels where they lie
   write_gguf(out, metadata, quantizing.tensors);
+  return quantizing.report;
+}
+
+QuantizeReport quantize_model_as_gguf(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
+                                      const std::function<void(i64 done, i64 all)>& progress, const Statistics* statistics) {
+  QuantizingSource quantizing(source, recipes, threads, progress, statistics);
+  quantizing.as_gguf = true;
+  std::unique_ptr<Model> model = describe_model(source, quantizing, ModelOptions{}, threads);
+  quantizing.copy_the_rest();
+  write_gguf(out, source.metadata(), quantizing.tensors);
   return quantizing.report;
 }
 

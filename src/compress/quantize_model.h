@@ -23,5 +23,9 @@ struct Statistics;
 QuantizeReport quantize_model(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
                               const std::function<void(i64 done, i64 all)>& progress,
                               const Statistics* statistics = nullptr);
+// The same as a GGUF file that other programs read: every matrix as blocks of a GGUF type that holds the recipe's format
+// (compress/stored_export.h; Fault::usage where there is none, or where rows differ), everything else as in the source.
+QuantizeReport quantize_model_as_gguf(const ModelFile& source, const RecipeBook& recipes, const std::string& out, Threads& threads,
+                                      const std::function<void(i64 done, i64 all)>& progress, const Statistics* statistics = nullptr);
 
 }  // namespace bitkerf

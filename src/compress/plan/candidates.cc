@@ -13,6 +13,7 @@
 #include "compress/plan/file_size.h"
 #include "compress/plan/step.h"
 #include "compress/quantizers/hessian.h"
+#include "compress/stored_export.h"
 #include "core/error.h"
 #include "forms/list.h"
 
@@ -54,8 +55,8 @@ constexpr double kByRank = 0.2;
 struct Segment {
   i64 first = 0, rows = 0;
 };
-std::vector<Segment> segments_of(const ModelMatrix& matrix) {
-  const bool by_token = (matrix.is_embedding || matrix.is_head) && matrix.parts.size() == 1;
+std::vector<Segment> segments_of(const ModelMatrix& matrix, bool gguf) {
+  const bool by_token = !gguf && (matrix.is_embedding || matrix.is_head) && matrix.parts.size() == 1;
   const i64 step = by_token ? segment_rows(matrix.shape.rows) : matrix.shape.rows;
   std::vector<Segment> segments;
   for (i64 first = 0; first < matrix.shape.rows; first += step) segments.push_back({first, std::min(step, matrix.shape.rows - first)});
@@ -260,7 +261,10 @@ class MatrixTrials {
 // What is tried for a matrix.
 std::vector<Recipe> recipes_of(const ModelMatrix& matrix, const CandidateOptions& options) {
   std::vector<std::string> texts = options.recipes;
-  if (texts.empty()) {
+  if (options.gguf) {
+    for (const StorableRow& row : storable_formats())
+      if (stored_type_of(parse_number_format(row.format), matrix.shape.cols)) texts.push_back(fmt::format("gptq/{}", row.format));
+  } else if (texts.empty()) {
     const InputStatistics* input = options.statistics ? options.statistics->input_of(matrix.name) : nullptr;
     const bool calibrated = input && !input->diagonal_only();
     for (const RecipeRow& row : kRecipes)
@@ -309,6 +313,11 @@ Works works_of(const Tensor& kept, i64 prompt_tokens, bool head, int threads) {
 
 }  // namespace
 
+Tensor as_gguf(const ModelMatrix& matrix, const Recipe& recipe) {
+  const StoredType* type = stored_type_of(parse_number_format(recipe.format), matrix.shape.cols);
+  return {matrix.name + ".weight", type, {matrix.shape.cols, matrix.shape.rows}, nullptr, type->bytes(matrix.shape.rows * matrix.shape.cols)};
+}
+
 PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices, const CandidateOptions& options, Threads& threads) {
   PlanProblem problem;
   problem.model = file.metadata().text("general.name", file.path());
@@ -323,7 +332,7 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
   for (const ModelMatrix& m : matrices.list()) all += m.shape.rows * m.shape.cols * static_cast<i64>(recipes_of(m, options).size());
   for (const ModelMatrix& matrix : matrices.list()) {
     planned.insert(matrix.name + ".weight");
-    std::vector<Segment> segments = segments_of(matrix);
+    std::vector<Segment> segments = segments_of(matrix, options.gguf);
     std::vector<PlanLayer> layers;
     std::vector<std::vector<Works>> layer_works(segments.size());
     for (const Segment& s : segments) layers.push_back({segment_name(matrix, s), s.rows * matrix.shape.cols, {}});
@@ -347,7 +356,9 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
           for (const ModelMatrix::Part& part : matrix.parts)
             tensors.push_back(planned_tensor(matrix.name, part.linear->shape(), part.first, matrix.shape.rows, recipe));
         }
-        for (const PlannedTensor& tensor : tensors) candidate.bytes += bytes_in_file(tensor);
+        if (options.gguf) candidate.bytes = bytes_in_file(as_gguf(matrix, recipe));
+        else
+          for (const PlannedTensor& tensor : tensors) candidate.bytes += bytes_in_file(tensor);
         layer_works[s].push_back(works_of(tensors[0], options.prompt_tokens, matrix.is_head, threads.count()));
         layers[s].candidates.push_back(std::move(candidate));
       }
@@ -361,7 +372,7 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
       works.insert(works.end(), layer_works[s].begin(), layer_works[s].end());
     }
   }
-  problem.fixed_bytes = fixed_bytes_of_file(file, planned);
+  problem.fixed_bytes = fixed_bytes_of_file(file, planned, options.gguf);
   if (options.probe) {
     std::size_t at = 0;
     std::vector<double> seconds;

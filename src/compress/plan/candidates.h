@@ -21,6 +21,7 @@ struct CandidateOptions {
   i64 prompt_tokens = 512;
   const Probe* probe = nullptr;            // of this machine
   const CostModel* costs = nullptr;        // learned costs of products; nullptr: the roofline
+  bool gguf = false;                       // types of GGUF alone, for quantize_model_as_gguf()
   std::vector<std::string> recipes = {};   // instead of the table's, for every matrix
   // done and all in weights times candidates; false: stop, errors so far are kept.
   std::function<bool(i64 done, i64 all)> progress = {};

@@ -64,10 +64,12 @@ i64 bytes_in_file(const Tensor& kept) {
   return header_bytes({}, std::span(&kept, 1)) - header_bytes({}, {}) + padded(kept.bytes);
 }
 
-i64 fixed_bytes_of_file(const ModelFile& source, const std::set<std::string, std::less<>>& planned) {
+i64 fixed_bytes_of_file(const ModelFile& source, const std::set<std::string, std::less<>>& planned, bool gguf) {
   Metadata metadata = source.metadata();
-  compact_vocabulary(metadata);
-  set_packed_tensors({}, metadata);
+  if (!gguf) {
+    compact_vocabulary(metadata);
+    set_packed_tensors({}, metadata);
+  }
   i64 bytes = header_bytes(metadata, {}) + kFileAlignment - 1;
   for (const Tensor& tensor : source.tensors())
     if (!planned.contains(tensor.name)) bytes += bytes_in_file(tensor);

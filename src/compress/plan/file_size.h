@@ -22,7 +22,7 @@ PlannedTensor planned_tensor(std::string_view name, Shape shape, i64 first, i64 
 i64 bytes_in_file(const PlannedTensor& tensor);
 i64 bytes_in_file(const Tensor& kept);
 // Everything else: the metadata of `source`, the tensors that are not in `planned` (full names), and at most 63 bytes more
-// than the file's own padding of the header.
-i64 fixed_bytes_of_file(const ModelFile& source, const std::set<std::string, std::less<>>& planned);
+// than the file's own padding of the header. gguf: of a file for other programs, which has the source's metadata.
+i64 fixed_bytes_of_file(const ModelFile& source, const std::set<std::string, std::less<>>& planned, bool gguf = false);
 
 }  // namespace bitkerf
