@@ -1,0 +1,41 @@
+"""20 budgets between 34 and 93 MiB for SmolLM2: none is exceeded, and more bytes never mean more predicted harm.
+
+Plans with what an earlier `plan` or `compress` kept of the model in $BITKERF_CACHE; skipped where nothing is kept, as
+gathering it takes minutes.
+"""
+import json
+import os
+import pathlib
+import sys
+
+import program
+from program import find_model, run
+
+SMALLEST, LARGEST, BUDGETS = 34.0, 93.0, 20  # MiB
+SECONDS = 20  # a plan takes one where everything is kept
+
+
+class Budgets(program.TestCase):
+    def test_never_exceeded_and_harm_does_not_grow(self):
+        harm = float("inf")
+        for i in range(BUDGETS):
+            budget = round(SMALLEST + (LARGEST - SMALLEST) * i / (BUDGETS - 1), 2)
+            result = run("plan", MODEL, "--budget", f"{budget}MiB", "--json", timeout=SECONDS)
+            if i == 0 and result.code == "timeout":
+                self.skipTest("nothing is kept for this program and model")
+            self.assert_done(result)
+            report = json.loads(result.out)
+            print(f"{budget:6.2f} MiB: {report['file_bytes'] / 2**20:6.2f} MiB, {report['predicted_kld']:.5f} nats, gap {report['gap']:.1e}")
+            self.assertLessEqual(report["file_bytes"], budget * 2**20)
+            self.assertLessEqual(report["predicted_kld"], harm)
+            self.assertLessEqual(report["gap"], 1e-3)
+            harm = report["predicted_kld"]
+
+
+if __name__ == "__main__":
+    MODEL = find_model()
+    cache = pathlib.Path(os.environ.get("BITKERF_CACHE") or pathlib.Path.home() / ".cache" / "bitkerf")
+    if MODEL is None or not any(cache.glob("plans/*.errors")):
+        print("skipped: no model in the cache folder, or nothing kept by an earlier plan of it")
+        sys.exit(77)
+    program.main()
