@@ -1,4 +1,5 @@
 // Fits a model to a budget: plans, quantizes, writes, and says what it did.
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 
@@ -11,6 +12,7 @@
 #include "output.h"
 #include "planning.h"
 #include "progress.h"
+#include "tuning.h"
 #include "verbs.h"
 
 namespace bitkerf {
@@ -30,6 +32,7 @@ int run_verb_compress(const Options& options) {
   if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o FILE");
   if (options.plan_file.empty() && options.budgets.empty() && options.max_kld <= 0)
     throw Error(Fault::usage, "no budget given", "--budget 64MiB (or 3.2bpw, ram=128MiB, 40tok/s, ttft=300ms@512, 1.2x), --max-kld X, or --plan FILE");
+  if (options.tune && !options.forms.empty()) throw Error(Fault::usage, "--tune moves scales of our own forms", "leave out --forms");
   std::unique_ptr<ModelFile> file;
   Threads threads(thread_count(options.threads));
   Json report;
@@ -52,11 +55,20 @@ int run_verb_compress(const Options& options) {
     file = std::move(planning.file);
     statistics = std::move(planning.statistics);
   }
+  // Tuned files are written from one that is not, so that OUT is never a file half done.
+  const std::string written = options.tune ? options.output + ".untuned" : options.output;
   QuantizeReport quantized;
   {
     Progress progress("quantizing", "M weights", 1000000);
     auto* run = for_gguf(options) ? quantize_model_as_gguf : quantize_model;
-    quantized = run(*file, RecipeBook(recipe), options.output, threads, [&](i64 done, i64 all) { progress.show(done, all); }, &statistics);
+    quantized = run(*file, RecipeBook(recipe), written, threads, [&](i64 done, i64 all) { progress.show(done, all); }, &statistics);
+  }
+  std::string tuned;
+  if (options.tune) {
+    const TuneReport tuning = tune_file(*file, *open_model_file(written), options.output, options, threads);
+    std::remove(written.c_str());
+    report["tuning"] = tune_json(tuning);
+    tuned = tune_text(tuning);
   }
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (most_bytes > 0) CHECK_LE(bytes, most_bytes);
@@ -67,6 +79,7 @@ int run_verb_compress(const Options& options) {
   print(fmt::format("{:12} {:>12} {:>12}\n{:12} {:12.2f} {:12.2f}\n", "", "source", "ours", "file MiB", static_cast<double>(file->file_bytes()) / (1 << 20),
                     static_cast<double>(bytes) / (1 << 20)));
   if (most_bytes > 0) print(fmt::format("{:12} {:12} {:12.5f}\n", "predicted", "", predicted));
+  print(tuned);
   return 0;
 }
 

@@ -45,6 +45,7 @@ struct Options {
   std::string calibration;             // a file of statistics
   i64 windows = 64;
   i64 steps = 60;
+  bool tune = false;
   bool search = false;
   std::vector<std::string> budgets;
   double max_kld = 0;      // 0: none

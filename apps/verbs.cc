@@ -32,7 +32,7 @@ constexpr Verb kVerbs[] = {
     {"plan", "Show what would be done to fit a model into a budget",
      "--model --budget --max-kld --curve --explain --forms --calibrate --windows --ctx-size --threads --json", "model.gguf --budget 64MiB", run_verb_plan},
     {"compress", "Fit a model into a budget",
-     "--model --budget --max-kld --plan --forms --output --calibrate --windows --ctx-size --threads --json", "model.gguf --budget 64MiB -o small.gguf",
+     "--model --budget --max-kld --plan --forms --output --calibrate --windows --tune --steps --ctx-size --threads --json", "model.gguf --budget 64MiB -o small.gguf",
      run_verb_compress},
     {"compare", "The answers of two models side by side",
      "--model other --prompt --file --chat --system-prompt --special --predict --ctx-size " COMPUTING "--json", "big.gguf small.gguf --chat -p \"What is bread?\"",

@@ -25,10 +25,10 @@ std::vector<CalibrationText> default_calibration() {
     double share;
   };
   const Row rows[] = {
-      {"prose", bitkerf_text_prose, bitkerf_text_prose_end, 0.50},
-      {"code", bitkerf_text_code, bitkerf_text_code_end, 0.25},
+      {"prose", bitkerf_text_prose, bitkerf_text_prose_end, 0.33},
+      {"code", bitkerf_text_code, bitkerf_text_code_end, 0.45},
       {"markdown", bitkerf_text_markdown, bitkerf_text_markdown_end, 0.17},
-      {"languages", bitkerf_text_languages, bitkerf_text_languages_end, 0.08},
+      {"languages", bitkerf_text_languages, bitkerf_text_languages_end, 0.05},
   };
   std::vector<CalibrationText> texts;
   for (const Row& row : rows) texts.push_back({row.name, std::string(row.first, row.last), row.share});

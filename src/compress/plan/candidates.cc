@@ -26,9 +26,9 @@ struct RecipeRow {
   bool calibrated;  // wants the second moments of the matrix's input
 };
 constexpr RecipeRow kRecipes[] = {
-    {"hadamard | gptq/bipolar2.u8.g192", true}, {"hadamard | gptq/normal3.u8.g192", true}, {"hadamard | gptq/normal4.u8.g192", true},
-    {"hadamard | gptq/normal5.u8.g192", true},  {"hadamard | gptq/int6.u8.g192", true},    {"same/uint4.u8.g32", false},
-    {"rtn/int8.u8.g32", false},
+    {"hadamard | gptq/bipolar2.u8.g192 | int_dot", true}, {"hadamard | gptq/normal3.u8.g192", true}, {"hadamard | gptq/normal4.u8.g192", true},
+    {"hadamard | gptq/normal5.u8.g192", true},  {"hadamard | gptq/int6.u8.g192 | int_dot", true},    {"same/uint4.u8.g32 | int_dot", false},
+    {"rtn/int8.u8.g32 | int_dot", false},
 };
 // Where nothing is known of inputs.
 constexpr std::string_view kUncalibrated[] = {"rtn/int2.u8.g32", "rtn/int3.u8.g32", "rtn/int4.u8.g32", "rtn/int5.u8.g32", "rtn/int6.u8.g32"};
