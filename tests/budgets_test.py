@@ -25,7 +25,8 @@ class Budgets(program.TestCase):
                 self.skipTest("nothing is kept for this program and model")
             self.assert_done(result)
             report = json.loads(result.out)
-            print(f"{budget:6.2f} MiB: {report['file_bytes'] / 2**20:6.2f} MiB, {report['predicted_kld']:.5f} nats, gap {report['gap']:.1e}")
+            print(f"{budget:6.2f} MiB: {report['file_bytes'] / 2**20:6.2f} MiB, {report['predicted_kld']:.5f} nats, "
+                  f"gap {report['gap']:.1e}")
             self.assertLessEqual(report["file_bytes"], budget * 2**20)
             self.assertLessEqual(report["predicted_kld"], harm)
             self.assertLessEqual(report["gap"], 1e-3)

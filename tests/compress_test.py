@@ -1,7 +1,8 @@
 """compress, plan and compare on a tiny model: kept budgets, plans that can be run again, safety from kill -9, errors of one line.
 
-BITKERF_SWEEP=full kills 50 times instead of 3.
+BITKERF_SWEEP=full kills 50 times instead of 3 and tries 1,000 damaged plans instead of 40.
 """
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from program import run
 from tiny_model import write_tiny_model
 
 KILLS = 50 if program.FULL else 3
+MUTATIONS = 1000 if program.FULL else 40
 WORDS = "the of and to in is that it was for on are as with his they at be this from have or by one had not but what all were when".split()
 BUDGET = "90KiB"
 SMALLEST, LARGEST, BUDGETS = 60_000, 160_000, 20  # bytes
@@ -93,6 +95,7 @@ class Compress(program.TestCase):
             result = self.compress("--budget", BUDGET, "-o", out)  # goes on with what the killed run left
             self.assert_done(result)
             self.assertEqual(sum_of(out), expected, f"after kill {seed}")
+        self.assertEqual(list(self.folder.glob("out.gguf.*")), [])  # what killed runs had begun is gone
         if KILLS > 10:
             self.assertLess(complete, KILLS // 2)
         print(f"{KILLS} kills, {complete} after the file was complete; {fresh:.2f} s from nothing, {resumed:.2f} s with everything known")
@@ -151,7 +154,8 @@ class Compress(program.TestCase):
         self.assertFalse((self.folder / "never.gguf").exists())
 
     def test_what_is_wrong_is_one_line(self):
-        for budget in ("64", "MiB", "-5MiB", "0MiB", "nanMiB", "infMiB", "1e5MiB", "64 MiB", "ram=3", "ttft=3ms", "ttft=3ms@0", "3.2bpw ", ""):
+        for budget in ("64", "MiB", "-5MiB", "0MiB", "nanMiB", "infMiB", "1e5MiB", "64 MiB", "ram=3", "ttft=3ms", "ttft=3ms@0",
+                       "3.2bpw ", ""):
             self.assert_refused(self.plan("--budget", budget), 2)
         self.assert_refused(self.plan(), 2, "--budget")
         self.assert_refused(self.compress("--budget", BUDGET), 2, "-o")
@@ -170,6 +174,41 @@ class Compress(program.TestCase):
         self.assert_refused(self.compress("--plan", self.folder / "none", "-o", out), 3, "none")
         self.assertFalse(out.exists())
         self.assert_refused(self.compress("--budget", BUDGET, "-o", self.folder / "no" / "folder.gguf"), 1, "folder.gguf")
+
+    def test_what_killed_writers_left_is_deleted_and_nothing_else(self):
+        folder = self.folder / "leftovers"
+        folder.mkdir()
+        out = folder / "a.gguf"
+        left, locked = folder / "a.gguf.part-Ab3dEf", folder / "a.gguf.part-locked"
+        others = [folder / name for name in ("a.gguf.part-12345", "a.gguf.part-1234567", "a.gguf.backup", "b.gguf.part-Ab3dEf")]
+        for path in (left, locked, *others):
+            path.write_bytes(b"x")
+        with open(locked) as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.assert_done(self.compress("--budget", BUDGET, "-o", out))
+        self.assertEqual(set(folder.iterdir()), {out, locked, *others})
+
+    def test_any_text_is_a_plan_or_refused(self):
+        generator = random.Random(7)
+        plan, out = self.folder / "mutated", self.folder / "mutated.gguf"
+        pieces = ["", "keep", "hadamard", "gptq", "rtn", "/", "int4", "uint2", "bipolar3", "normal9", ".u8", ".f16", ".g64", ".g0",
+                  ".row", "|", "=", "[", ":", "]", "[0:4]", "-1", "9" * 30, "*", "?", ";", "\n", "#", "same", "int_dot", "bit_planes",
+                  "int8.g32", "\\", "\xff", "\0"]
+        results = {0: 0, 2: 0}
+        for i in range(MUTATIONS):
+            text = "* = hadamard | gptq/int4.u8.g64 | int_dot | int8.row\ntoken_embd[0:200] = rtn/int6.g32\ntoken_embd[200:] = rtn/int8.g32\n"
+            for _ in range(generator.randint(0, 3)):
+                at = generator.randrange(len(text) + 1)
+                text = text[:at] + generator.choice(pieces) + text[at + generator.choice((0, 0, 1, 4, 12)):]
+            plan.write_bytes(text.encode("latin-1"))
+            result = self.compress("--plan", plan, "-o", out)
+            with self.subTest(text=text):
+                if result.code == 0:
+                    self.assert_done(run("info", out))
+                else:
+                    self.assert_refused(result, 2)
+                results[result.code] += 1
+        self.assertTrue(all(results.values()), results)
 
     def test_compare_marks_the_first_difference(self):
         small = self.folder / "small.gguf"

@@ -43,7 +43,7 @@ def write_tiny_model(path, seed=1):
         ("tokenizer.ggml.model", STRING, text("gpt2")),
         ("tokenizer.ggml.pre", STRING, text("gpt-2")),
         ("tokenizer.ggml.tokens", ARRAY, texts(tokens)),
-        ("tokenizer.ggml.token_type", ARRAY, struct.pack("<IQ", I32, len(tokens)) + struct.pack(f"<{len(tokens)}i", 3, *[1] * (len(tokens) - 1))),
+        ("tokenizer.ggml.token_type", ARRAY, struct.pack(f"<IQ{len(tokens)}i", I32, len(tokens), 3, *[1] * (len(tokens) - 1))),
         ("tokenizer.ggml.merges", ARRAY, texts([f"{a} {b}" for a, b in pairs])),
         ("tokenizer.ggml.bos_token_id", U32, struct.pack("<I", 0)),
         ("tokenizer.ggml.eos_token_id", U32, struct.pack("<I", 0)),

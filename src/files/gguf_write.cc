@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,12 +57,21 @@ std::size_t alignment_of(const Metadata& metadata) {
   return static_cast<std::size_t>(metadata.integer("general.alignment", 1, 1 << 16, 32));
 }
 
-// A file that deletes itself unless it was given its final name.
+// A file that deletes itself unless it was given its final name. What writers left that were killed is deleted by the next
+// writer of the same file: a writer that lives holds a lock.
 class TemporaryFile {
  public:
-  explicit TemporaryFile(const std::string& path) : path_(path), temporary_(path + ".XXXXXX") {
-    file_ = mkostemp(temporary_.data(), O_CLOEXEC);
-    if (file_ < 0) complain("cannot be created");
+  explicit TemporaryFile(const std::string& path) : path_(path) {
+    delete_leftovers();
+    // Another writer may have taken the new file for a leftover before it was locked; then there is another try.
+    for (struct stat state = {}; state.st_nlink == 0;) {
+      if (file_ >= 0) close(file_);
+      temporary_ = path_ + std::string(kSuffix) + std::string(kRandom, 'X');
+      file_ = mkostemp(temporary_.data(), O_CLOEXEC);
+      if (file_ < 0) complain("cannot be created");
+      if (flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+      if (fstat(file_, &state) != 0) complain("cannot be created");
+    }
     // mkostemp makes a private file; give it the mode that a new file would have.
     mode_t mask = umask(0);
     umask(mask);
@@ -69,8 +79,8 @@ class TemporaryFile {
   }
   ~TemporaryFile() {
     if (file_ < 0) return;
-    close(file_);
     unlink(temporary_.c_str());
+    close(file_);
   }
   TemporaryFile(const TemporaryFile&) = delete;
 
@@ -102,6 +112,24 @@ class TemporaryFile {
  private:
   [[noreturn]] void complain(std::string_view what) {
     fail(Fault::run_time, "{}: {}: {}", path_, what, std::generic_category().message(errno));
+  }
+
+  static constexpr std::string_view kSuffix = ".part-";
+  static constexpr std::size_t kRandom = 6;
+
+  void delete_leftovers() const {
+    const std::filesystem::path whole(path_);
+    const std::filesystem::path folder = whole.has_parent_path() ? whole.parent_path() : std::filesystem::path(".");
+    const std::string start = whole.filename().string() + std::string(kSuffix);
+    std::error_code ignored;
+    for (std::filesystem::directory_iterator entry(folder, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+      const std::string name = entry->path().filename().string();
+      if (!name.starts_with(start) || name.size() != start.size() + kRandom) continue;
+      int file = open(entry->path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+      if (file < 0) continue;
+      if (flock(file, LOCK_EX | LOCK_NB) == 0) unlink(entry->path().c_str());
+      close(file);
+    }
   }
 
   std::string path_, temporary_;
