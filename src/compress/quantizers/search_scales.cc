@@ -18,7 +18,11 @@ struct Sums {
 
 class GroupSearch {
  public:
-  explicit GroupSearch(const NumberFormat& format) : format_(format), grid_(format.grid), affine_(grid_.is_affine()) {}
+  explicit GroupSearch(const NumberFormat& format) : format_(format), grid_(format.grid), affine_(grid_.is_affine()) {
+    if (affine_ || grid_.sorted_values().size() > kFewLevels) return;
+    levels_ = grid_.sorted_values();
+    for (std::size_t i = 1; i < levels_.size(); i++) middles_.push_back((levels_[i - 1] + levels_[i]) / 2);
+  }
 
   Fit best(const float* w, const float* h, i64 count) {
     float low = w[0], high = w[0];
@@ -44,6 +48,9 @@ class GroupSearch {
   }
 
  private:
+  // As many comparisons per weight, for eight weights at once, are faster than a search for each.
+  static constexpr std::size_t kFewLevels = 32;
+
   // Tries a fit as it would be stored, then `refits` times the one of least squares for the levels that came out.
   void attempt(Fit fit, int refits) {
     for (int i = 0;; i++) {
@@ -90,6 +97,13 @@ class GroupSearch {
           v = v > high ? high : v;
           level[i] = low + step * (((v - low) * unit + 12582912.0f) - 12582912.0f);  // 1.5 * 2^23: rounds
         }
+      } else if (!levels_.empty()) {
+        float v[kLanes];
+        for (int i = 0; i < kLanes; i++) v[i] = (value[i] - fit.minimum) * inverse, level[i] = levels_[0];
+        for (std::size_t j = 1; j < levels_.size(); j++) {
+          const float middle = middles_[j - 1], above = levels_[j];
+          for (int i = 0; i < kLanes; i++) level[i] = v[i] > middle ? above : level[i];
+        }
       } else {
         for (int i = 0; i < kLanes; i++) level[i] = grid_.value(grid_.nearest((value[i] - fit.minimum) * inverse));
       }
@@ -111,6 +125,7 @@ class GroupSearch {
   const NumberFormat& format_;
   const Grid& grid_;
   bool affine_;
+  std::vector<float> levels_, middles_;  // ascending; of a table of few levels
   const float *w_ = nullptr, *h_ = nullptr;
   i64 count_ = 0;
   Fit best_;
