@@ -117,7 +117,7 @@ constexpr OptionRow kOptions[] = {
      -1, kMany},
     {"--reference", "MODEL", "compare with this one",
      "Also report the divergence of the model's distributions from this one's, and how often the likeliest tokens "
-     "agree.",
+     "agree. For report: the source, whose plans are shown.",
      &Options::reference},
     {"--recipe", "TEXT", "PATTERN=rtn/int4.g64; ...",
      "What to do with each matrix: lines of PATTERN = TRANSFORM | QUANTIZER/FORMAT | FORM, divided by newlines or semicolons; the last "
@@ -138,6 +138,10 @@ constexpr OptionRow kOptions[] = {
     {"--max-kld", "X", "fewest bytes for this harm",
      "Make the smallest file whose predicted divergence from the source is at most X nats per token.", &Options::max_kld, 0, 100},
     {"--plan", "FILE", "do what this plan says", "Follow this plan (as `plan` prints it, perhaps edited) instead of making one.", &Options::plan_file},
+    {"--measured", "CSV", "show its figures too",
+     "Also show these files' figures: columns name, MiB, divergence (or perplexity, with a row named source), predicted. May be "
+     "repeated.", &Options::measured},
+    {"--svg", "DIR", "each picture alone", "Also write each picture alone, as an SVG file in this folder.", &Options::svg},
     {"--forms", "gguf", "a GGUF for other programs", "gguf: only types of GGUF, and a file that llama.cpp loads.", &Options::forms},
     {"--curve", "", "all sizes and their harm", "Print the Pareto set: the least harm for every size of file.", &Options::curve},
     {"--explain", "LAYER", "why it is as it is", "Print all candidates of this layer with their costs; the chosen one is marked.", &Options::explain},

@@ -51,6 +51,8 @@ struct Options {
   double max_kld = 0;      // 0: none
   std::string plan_file, explain, forms;
   bool curve = false;
+  std::vector<std::string> measured;  // files of figures
+  std::string svg;         // a folder
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;
   bool kernels = false;

@@ -15,6 +15,7 @@ int run_verb_quantize(const Options& options);
 int run_verb_plan(const Options& options);
 int run_verb_compress(const Options& options);
 int run_verb_compare(const Options& options);
+int run_verb_report(const Options& options);
 int run_verb_calibrate(const Options& options);
 int run_verb_tune(const Options& options);
 int run_verb_compare_formats(const Options& options);

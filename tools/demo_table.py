@@ -15,7 +15,7 @@ print(row.format("source", source["mib"], f"{source['tokens_per_second']:.0f}", 
 print(row.format("bitkerf", ours["mib"], f"{ours['tokens_per_second']:.0f}", novel["ppl"],
                  ", ".join(f"{t['kld_mean']:.3f}" for t in texts.values())))
 for line in open(sys.argv[2]):
-    if line.startswith("#") or line.startswith("type,"):
+    if line.startswith("#") or line.startswith(("type,", "source,")):
         continue
     name, mib, perplexity = line.strip().split(",")
     print(row.format("llama.cpp " + name, float(mib), "", float(perplexity), ""))

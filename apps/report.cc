@@ -1,0 +1,132 @@
+// One HTML page about a compressed file: where its bytes went, what other sizes would cost, predictions beside
+// measurements.
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "compress/report/measured.h"
+#include "compress/report/page.h"
+#include "core/error.h"
+#include "load.h"
+#include "output.h"
+#include "planning.h"
+#include "verbs.h"
+
+namespace bitkerf {
+namespace {
+
+constexpr int kCurvePoints = 48;
+constexpr double kMiB = 1 << 20;
+
+std::string text_of(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) fail(Fault::file, "{}: cannot be opened", path);
+  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+}
+
+// In one piece: the old file stays until the new one is complete.
+void write_whole(const std::string& path, const std::string& text) {
+  const std::string part = path + ".part";
+  std::ofstream stream(part, std::ios::binary);
+  stream << text;
+  stream.close();
+  if (!stream || std::rename(part.c_str(), path.c_str()) != 0) {
+    int error = errno;
+    std::remove(part.c_str());
+    fail(Fault::run_time, "{}: cannot be written: {}", path, std::strerror(error));
+  }
+}
+
+std::string stem(const std::string& path) { return std::filesystem::path(path).stem().string(); }
+
+// What --measured says, as series of the two plots.
+struct Measured {
+  std::vector<PlotSeries> by_size, by_prediction;
+};
+Measured read_measured(const std::vector<std::string>& paths) {
+  Measured measured;
+  for (const std::string& path : paths) {
+    MeasuredSeries series = parse_measured(path, text_of(path));
+    PlotSeries sizes{stem(path) + (series.from_perplexity ? " (log of perplexity ratio)" : " (measured)"), {}},
+        predictions{stem(path), {}};
+    for (const MeasuredFile& file : series.files) {
+      sizes.points.push_back({file.mib, file.divergence, file.name});
+      if (file.predicted) predictions.points.push_back({*file.predicted, file.divergence, file.name});
+    }
+    measured.by_size.push_back(std::move(sizes));
+    if (!predictions.points.empty()) measured.by_prediction.push_back(std::move(predictions));
+  }
+  return measured;
+}
+
+}  // namespace
+
+int run_verb_report(const Options& options) {
+  std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));
+  const std::vector<MatrixPart> parts = matrix_parts(*file);
+  const double mib = static_cast<double>(file->file_bytes()) / kMiB;
+  Measured measured = read_measured(options.measured);
+
+  Report report;
+  report.title = file->metadata().text("general.name", stem(file->path()));
+  report.kinds = bytes_by_kind(*file);
+  report.facts = {{"file", std::filesystem::path(file->path()).filename().string()},
+                  {"size", fmt::format("{:.2f} MiB", mib)}};
+  Plot pareto{"Size and divergence", "file, MiB", "nats per token", false, true, false, {}};
+  if (!options.reference.empty()) {
+    Options planned = options;
+    planned.model = options.reference;
+    Planning planning(planned);
+    report.curve = curve_points(planning.problem, plan_curve(planning.problem, kCurvePoints));
+    PlotSeries line{"bitkerf's plans (predicted)", {}, true};
+    for (const CurvePoint& point : report.curve) line.points.push_back({point.mib, point.harm});
+    pareto.series.push_back(std::move(line));
+    report.facts.push_back({"source", fmt::format("{}, {:.2f} MiB", stem(planning.file->path()),
+                                                  static_cast<double>(planning.file->file_bytes()) / kMiB)});
+    if (std::optional<double> harm = predicted_harm(planning.problem, parts)) {
+      report.facts.push_back({"predicted divergence", fmt::format("{:.5f} nats per token", *harm)});
+      pareto.series.push_back({"this file (predicted)", {{mib, *harm}}});
+    }
+  }
+  pareto.series.insert(pareto.series.end(), measured.by_size.begin(), measured.by_size.end());
+
+  report.pictures.push_back({"bits", bit_map_svg("Bits per weight", cells_of_matrices(parts)),
+                             "Layers from top to bottom, their matrices from left to right; scales and padding are "
+                             "counted. Point at a cell for its recipe."});
+  if (std::vector<BitCell> segments = cells_of_segments(parts); !segments.empty())
+    report.pictures.push_back({"segments", bit_map_svg("Bits per weight of segments of rows", segments),
+                               "A matrix whose rows are packed in several ways; rows of an embedding are ordered about "
+                               "by how often their token occurs."});
+  if (!pareto.series.empty())
+    report.pictures.push_back({"pareto", plot_svg(pareto),
+                               "Divergence from the source's distributions. Points from perplexities show "
+                               "ln(perplexity / source's), which is not a divergence "
+                               "but about as large."});
+  if (!measured.by_prediction.empty())
+    report.pictures.push_back({"predicted",
+                               plot_svg({"Predicted and measured divergence", "predicted, nats per token",
+                                         "measured, nats per token", true, true, true, measured.by_prediction}),
+                               "On the dashed line a prediction came true."});
+
+  const std::string output = options.output.empty() ? "report.html" : options.output;
+  write_whole(output, report_html(report));
+  if (!options.svg.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(options.svg, error);
+    if (error) fail(Fault::run_time, "{}: cannot be made: {}", options.svg, error.message());
+    for (const Picture& picture : report.pictures) write_whole(options.svg + "/" + picture.name + ".svg", picture.svg);
+  }
+  if (options.json) {
+    nlohmann::ordered_json pictures = nlohmann::ordered_json::array();
+    for (const Picture& picture : report.pictures) pictures.push_back(picture.name);
+    print_json({{"output", output}, {"pictures", pictures}});
+  } else {
+    print(output + "\n");
+  }
+  return 0;
+}
+
+}  // namespace bitkerf
