@@ -1,5 +1,6 @@
 // Fits a model to a budget: plans, quantizes, writes, and says what it did.
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -33,6 +34,9 @@ int run_verb_compress(const Options& options) {
   if (options.plan_file.empty() && options.budgets.empty() && options.max_kld <= 0)
     throw Error(Fault::usage, "no budget given", "--budget 64MiB (or 3.2bpw, ram=128MiB, 40tok/s, ttft=300ms@512, 1.2x), --max-kld X, or --plan FILE");
   if (options.tune && !options.forms.empty()) throw Error(Fault::usage, "--tune moves scales of our own forms", "leave out --forms");
+  // Said now, not after minutes of work.
+  if (const auto folder = std::filesystem::path(options.output).parent_path(); !folder.empty() && !std::filesystem::is_directory(folder))
+    fail(Fault::run_time, "{}: there is no folder {}", options.output, folder.string());
   std::unique_ptr<ModelFile> file;
   Threads threads(thread_count(options.threads));
   Json report;

@@ -100,6 +100,27 @@ class Compress(program.TestCase):
             self.assertLess(complete, KILLS // 2)
         print(f"{KILLS} kills, {complete} after the file was complete; {fresh:.2f} s from nothing, {resumed:.2f} s with everything known")
 
+    def test_tuned_files_survive_kill_too(self):
+        how = ("--budget", BUDGET, "--tune", "--steps", 6)
+        whole, out = self.folder / "tuned.gguf", self.folder / "tuning.gguf"
+        start = time.monotonic()
+        self.assert_done(self.compress(*how, "-o", whole))
+        seconds = time.monotonic() - start
+        self.assertLessEqual(whole.stat().st_size, 90 << 10)
+        out.write_bytes(b"old")
+        for seed in range(KILLS // 3):
+            arguments = ["compress", self.model, *self.how, *how, "-o", out]
+            child = subprocess.Popen([program.PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(random.Random(seed).uniform(0.3, 1) * seconds)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            if out.read_bytes() != b"old":
+                self.assertEqual(sum_of(out), sum_of(whole), f"kill {seed}")
+                out.write_bytes(b"old")
+            self.assert_done(self.compress(*how, "-o", out))
+            self.assertEqual(sum_of(out), sum_of(whole), f"after kill {seed}")
+            out.write_bytes(b"old")
+
     def test_kept_errors_cut_off_anywhere_are_read_or_made_again(self):
         kept = next((self.folder / "cache" / "plans").glob("*.errors"))
         whole = kept.read_bytes()
@@ -173,7 +194,7 @@ class Compress(program.TestCase):
                 self.assertIsNone(re.search(r"[\x00-\x09\x0b-\x1f]", result.err), result)
         self.assert_refused(self.compress("--plan", self.folder / "none", "-o", out), 3, "none")
         self.assertFalse(out.exists())
-        self.assert_refused(self.compress("--budget", BUDGET, "-o", self.folder / "no" / "folder.gguf"), 1, "folder.gguf")
+        self.assert_refused(self.compress("--budget", BUDGET, "-o", self.folder / "no" / "folder.gguf"), 1, "there is no folder")
 
     def test_what_killed_writers_left_is_deleted_and_nothing_else(self):
         folder = self.folder / "leftovers"
@@ -196,7 +217,8 @@ class Compress(program.TestCase):
                   "int8.g32", "\\", "\xff", "\0"]
         results = {0: 0, 2: 0}
         for i in range(MUTATIONS):
-            text = "* = hadamard | gptq/int4.u8.g64 | int_dot | int8.row\ntoken_embd[0:200] = rtn/int6.g32\ntoken_embd[200:] = rtn/int8.g32\n"
+            text = "* = hadamard | gptq/int4.u8.g64 | int_dot | int8.row\n" \
+                   "token_embd[0:200] = rtn/int6.g32\ntoken_embd[200:] = rtn/int8.g32\n"
             for _ in range(generator.randint(0, 3)):
                 at = generator.randrange(len(text) + 1)
                 text = text[:at] + generator.choice(pieces) + text[at + generator.choice((0, 0, 1, 4, 12)):]

@@ -10,6 +10,7 @@
 #include "compress/backward/differentiable_decoder.h"
 #include "core/error.h"
 #include "core/float16.h"
+#include "files/compact_vocabulary.h"
 #include "files/gguf.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
@@ -67,6 +68,13 @@ struct Moved {
   std::size_t at = 0;              // of its first number
   std::size_t count() const { return size.size(); }
 };
+
+// The vocabulary of our files is expanded when they are opened: it is made small again, or the file would outgrow its budget.
+void write_as_read(const std::string& out, const ModelFile& file, std::span<const Tensor> tensors) {
+  Metadata metadata = file.metadata();
+  if (!read_packed_tensors(metadata).empty()) compact_vocabulary(metadata);
+  write_gguf(out, metadata, tensors);
+}
 
 class Tuner {
  public:
@@ -161,7 +169,7 @@ class Tuner {
       for (const Moved& moved : moved_)
         if (!moved.gain && moved.name == without_weight(entry.matrix) && follows(parse_number_format(entry.format))) replace(entry.tensor, scaled(entry, moved));
     }
-    write_gguf(out, compressed_.metadata(), tensors);
+    write_as_read(out, compressed_, tensors);
   }
 
   void count(TuneReport& report) const {
@@ -346,7 +354,7 @@ TuneReport tune_model(const ModelFile& source, const ModelFile& compressed, std:
     std::filesystem::rename(tried, out);
   } else {
     std::filesystem::remove(tried);
-    if (out != compressed.path()) write_gguf(out, compressed.metadata(), compressed.tensors());
+    if (out != compressed.path()) write_as_read(out, compressed, compressed.tensors());
   }
   if (!options.state.empty()) std::filesystem::remove(options.state);
   return report;

@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <numeric>
@@ -89,8 +90,14 @@ class ErrorCache {
       complete = "bitkerf errors 1 " + key + "\n";
     }
     in.close();
-    out_.open(path, std::ios::binary | std::ios::trunc);
-    out_ << complete << std::flush;
+    // Under another name first: what is known took minutes, and an interruption here must not lose it.
+    const std::string temporary = path + ".part";
+    std::ofstream fresh(temporary, std::ios::binary | std::ios::trunc);
+    fresh << complete;
+    fresh.close();
+    std::error_code failed;
+    if (fresh) std::filesystem::rename(temporary, path, failed);
+    if (fresh && !failed) out_.open(path, std::ios::binary | std::ios::app);
   }
   const std::vector<double>* find(const std::string& matrix, const std::string& recipe) const {
     auto found = known_.find({matrix, recipe});
