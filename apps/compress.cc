@@ -1,8 +1,6 @@
 // Fits a model to a budget: plans, quantizes, writes, and says what it did.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "compress/quantize_model.h"
 #include "core/check.h"
@@ -20,12 +18,6 @@ namespace bitkerf {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string text_of(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) fail(Fault::file, "{}: cannot be opened", path);
-  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-}
 
 }  // namespace
 
@@ -45,7 +37,7 @@ int run_verb_compress(const Options& options) {
   double predicted = 0;
   Statistics statistics;
   if (!options.plan_file.empty()) {
-    recipe = text_of(options.plan_file);
+    recipe = read_text_file(options.plan_file);
     file = open_model_file(model_path(options.model));
     RecipeBook check(recipe);  // what is wrong with it is said before calibration
     statistics = planning_statistics(*file, options, threads);

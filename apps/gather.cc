@@ -1,12 +1,11 @@
 #include "gather.h"
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "compress/backward/measure_gradients.h"
 #include "core/error.h"
 #include "interrupt.h"
+#include "load.h"
 #include "progress.h"
 
 namespace bitkerf {
@@ -26,9 +25,7 @@ std::vector<CalibrationText> calibration_texts(const Options& options) {
       for (CalibrationText& text : default_calibration()) texts.push_back(std::move(text));  // shares sum to 1
       continue;
     }
-    std::ifstream stream(path, std::ios::binary);
-    if (!stream) fail(Fault::file, "{}: cannot be opened", path);
-    texts.push_back({path, std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>()), 1});
+    texts.push_back({path, read_text_file(path), 1});
   }
   return texts;
 }

@@ -94,19 +94,20 @@ std::unique_ptr<Engine> load_engine(const Options& options, const std::string& p
 
 std::unique_ptr<Engine> load_engine(const Options& options) { return load_engine(options, model_path(options.model)); }
 
+std::string read_text_file(const std::string& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) fail(Fault::file, "{}: is a folder, expected a text file", path);
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) fail(Fault::file, "{}: cannot be opened: {}", path, std::strerror(errno));
+  return read_all(stream, path);
+}
+
 std::string read_text(const Options& options) {
   if (!options.prompt.empty() && !options.file.empty())
     throw Error(Fault::usage, "both --prompt and --file are given", "one of them is enough");
   if (!options.prompt.empty()) return options.prompt;
-  if (!options.file.empty() && options.file != "-") {
-    std::error_code ignored;
-    if (fs::is_directory(options.file, ignored))
-      fail(Fault::file, "{}: is a folder, expected a text file", options.file);
-    errno = 0;
-    std::ifstream stream(options.file, std::ios::binary);
-    if (!stream) fail(Fault::file, "{}: cannot be opened: {}", options.file, std::strerror(errno));
-    return read_all(stream, options.file);
-  }
+  if (!options.file.empty() && options.file != "-") return read_text_file(options.file);
   if (options.file.empty() && isatty(STDIN_FILENO))
     throw Error(Fault::usage, "no text given", "-p TEXT, -f FILE, or a pipe");
   return read_all(std::cin, "standard input");

@@ -18,6 +18,9 @@ std::unique_ptr<Engine> load_engine(const Options& options);
 std::unique_ptr<Engine> load_engine(const Options& options, const std::string& path);
 std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<ModelFile> file);
 
+// A text file; Fault::file with the reason where it cannot be read.
+std::string read_text_file(const std::string& path);
+
 // --prompt, --file, or what comes through a pipe; Fault::usage when there is none of them.
 std::string read_text(const Options& options);
 

@@ -1,6 +1,4 @@
 // Writes a model file whose matrices are in other number formats, as a recipe says.
-#include <fstream>
-#include <iterator>
 
 #include "compress/calibration/statistics.h"
 #include "compress/quantize_model.h"
@@ -23,9 +21,7 @@ std::string recipe_text(const Options& options) {
   if (options.recipe.empty())
     throw Error(Fault::usage, "no recipe given", "--recipe '*=rtn/int4.g64', --recipe @FILE, or --like FILE; --list shows what there is");
   if (options.recipe[0] != '@') return options.recipe;
-  std::ifstream stream(options.recipe.substr(1), std::ios::binary);
-  if (!stream) fail(Fault::file, "{}: cannot be opened", options.recipe.substr(1));
-  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  return read_text_file(options.recipe.substr(1));
 }
 
 // The table of everything that a recipe can say, by the survey's axes.

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "compress/report/measured.h"
 #include "compress/report/page.h"
@@ -20,12 +19,6 @@ namespace {
 
 constexpr int kCurvePoints = 48;
 constexpr double kMiB = 1 << 20;
-
-std::string text_of(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) fail(Fault::file, "{}: cannot be opened", path);
-  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-}
 
 // In one piece: the old file stays until the new one is complete.
 void write_whole(const std::string& path, const std::string& text) {
@@ -49,7 +42,7 @@ struct Measured {
 Measured read_measured(const std::vector<std::string>& paths) {
   Measured measured;
   for (const std::string& path : paths) {
-    MeasuredSeries series = parse_measured(path, text_of(path));
+    MeasuredSeries series = parse_measured(path, read_text_file(path));
     PlotSeries sizes{stem(path) + (series.from_perplexity ? " (log of perplexity ratio)" : " (measured)"), {}},
         predictions{stem(path), {}};
     for (const MeasuredFile& file : series.files) {
