@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -20,6 +21,7 @@ struct LineEditor::Editing {
   HistEvent event{};
   std::string file, prompt;
   bool cancelled = false;
+  void (*interrupt)(int) = SIG_DFL;  // what Ctrl-C did before
 
   static Editing& of(EditLine* line) {
     void* self = nullptr;
@@ -56,6 +58,7 @@ LineEditor::LineEditor(const std::string& history_file) : interactive_(isatty(ST
   editing_ = std::make_unique<Editing>();
   Editing& e = *editing_;
   e.file = history_file;
+  e.interrupt = std::signal(SIGINT, SIG_IGN);  // between two lines: whoever works on a line's answer handles it
   e.line = el_init("bitkerf", stdin, stdout, stderr);
   e.history = history_init();
   history(e.history, &e.event, H_SETSIZE, kHistoryLines);
@@ -80,6 +83,7 @@ LineEditor::~LineEditor() {
   umask(mask);
   history_end(editing_->history);
   el_end(editing_->line);
+  std::signal(SIGINT, editing_->interrupt);
 }
 
 LineEditor::Got LineEditor::read(const std::string& prompt, std::string& line) {
@@ -94,6 +98,9 @@ LineEditor::Got LineEditor::read(const std::string& prompt, std::string& line) {
   }
   editing_->prompt = prompt;
   editing_->cancelled = false;
+  // libedit shows the prompt before it takes the terminal, and until then Ctrl-C is a signal that would end the program.
+  // A key typed as soon as the prompt is seen must find the terminal taken.
+  el_set(editing_->line, EL_PREP_TERM, 1);
   int count = 0;
   const char* text = el_gets(editing_->line, &count);
   if (editing_->cancelled) {
