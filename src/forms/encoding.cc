@@ -26,7 +26,7 @@ void lay_out(const Encoding& e, i64 tokens, i64 cols, IntRows& rows, Take&& take
   // An odd number of cache lines, so that the same columns of several tokens do not fall into the same sets of a cache.
   rows.cols = (ceil_div<i64>(cols, 64) | 1) * 64;
   rows.units = ceil_div<i64>(cols, 32);
-  rows.group_units = e.group == kRowGroup ? rows.units : e.group / 32;
+  rows.group_units = e.group == kRowGroup ? std::max<i64>(rows.units, 1) : e.group / 32;
   rows.groups = ceil_div(rows.units, rows.group_units);
   // First, so that what most kernels read last ends where the memory does (tests of reads beyond it).
   rows.tables = e.has_tables() ? reinterpret_cast<std::uint8_t*>(take(rows.units * 256)) : nullptr;

@@ -101,6 +101,11 @@ template <class Input>
 void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Context& context, Input&& input) noexcept {
   Arena::Scope scope(context.arena);
   if (tokens == 0) return;
+  if (cols == 0) {  // empty sums; kernels may count on a first unit
+    for (const Product& product : products)
+      for (i64 t = 0; t < tokens; t++) std::fill_n(product.y.row(t), product.y.cols, 0.0f);
+    return;
+  }
 
   Job* jobs = context.arena.take<Job>(packed_parts(products));
   i64 count = 0, panels = 0, scratch_bytes = 0;

@@ -75,7 +75,7 @@ void UnitLinear::fill(UnitView& view, i64 unread) {
   sums_ = sums.kind;
   view.units = places_.units;
   view.panel_bytes = places_.panel_bytes;
-  view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, places_.units), 64);
+  view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, std::max<i64>(places_.units, 1)), 64);
   view.scales_at = places_.scales_at;
   view.minima_at = format_.has_minimum ? places_.minima_at : -1;
   view.row_scales_at = places_.row_scales_at;

@@ -269,7 +269,7 @@ void check_encoding(Checker& k) {
 
 // Shapes where loops begin, end and wrap; each with data for which every float operation is exact, then any data.
 void check_shapes(Checker& k) {
-  std::vector<Shape> shapes = {{1, 1}, {31, 33}, {32, 64}, {33, 31}, {37, 157}, {64, 63}, {5, 1057}, {3, 1500}};
+  std::vector<Shape> shapes = {{1, 1}, {33, 0}, {31, 33}, {32, 64}, {33, 31}, {37, 157}, {64, 63}, {5, 1057}, {3, 1500}};
   if (k.options.full) shapes.insert(shapes.end(), {{97, 1024}, {65, 1025}, {64, 1023}, {576, 576}, {41, 4097}, {192, 1536}, {131, 2048}});
   for (const Shape& shape : shapes)
     for (auto [w, x] : {std::pair{WeightPattern::powers, InputPattern::integers}, {WeightPattern::ordinary, InputPattern::ordinary}}) {
@@ -527,7 +527,7 @@ struct Check {
 constexpr Check kChecks[] = {
     {{"encoding", "codes, scales and sums of activations by their rule"}, check_encoding},
     {{"guards", "each kernel alone, forbidden pages beside every operand; equality with integers"}, check_guards},
-    {{"shapes", "1, primes, tile -1, +0, +1, model sizes; x and y with odd strides, y starts as NaN"}, check_shapes},
+    {{"shapes", "0, 1, primes, tile -1, +0, +1, model sizes; x and y with odd strides, y starts as NaN"}, check_shapes},
     {{"tokens", "1 to 70 and about edges to 513: each token as alone"}, check_tokens},
     {{"values", "zeros, one-hot, extreme codes, outliers 1e4, 1e-40, 1e-32, 1e-6, 1e30, cancellation"}, check_values},
     {{"nan", "NaN and infinity stay in their token, and are not lost"}, check_nan},

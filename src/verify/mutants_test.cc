@@ -291,7 +291,7 @@ Subject faulty_subject(const Fault& fault) {
   subject.pack = [&row, &fault](const Quantized& q, const Encoding& input, Threads& threads) -> std::unique_ptr<PackedLinear> {
     now.fault = &fault;
     now.input = &input;
-    if (!fault.weights) return std::make_unique<Faulty>(row.pack(q, input, threads));
+    if (!fault.weights || q.shape().cols == 0) return std::make_unique<Faulty>(row.pack(q, input, threads));
     Quantized edited = Quantized::zeros(q.format, q.shape());
     edited.tensor_scale = q.tensor_scale;
     std::copy_n(q.codes.view().data, q.codes.rows() * q.codes.cols(), edited.codes.view().data);

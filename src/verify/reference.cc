@@ -77,7 +77,7 @@ void encode_group(const Encoding& e, const float* x, i64 count, std::int32_t* co
 
 std::optional<Codes> encode_by_rule(const Encoding& encoding, Matrix<const float> x) {
   if (!is_integers(encoding)) return {};
-  Codes codes{x.rows, x.cols, encoding.group == kRowGroup ? x.cols : encoding.group, {}, {}};
+  Codes codes{x.rows, x.cols, encoding.group == kRowGroup ? std::max<i64>(x.cols, 1) : encoding.group, {}, {}};
   codes.code.resize(static_cast<std::size_t>(x.rows * x.cols));
   codes.scale.resize(static_cast<std::size_t>(x.rows * codes.groups()));
   for (i64 t = 0; t < x.rows; t++)
