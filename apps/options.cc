@@ -124,11 +124,11 @@ constexpr OptionRow kOptions[] = {
      "line that matches counts. @FILE reads them from a file. See docs/formats.md.", &Options::recipe},
     {"--calibration", "FILE", "statistics of calibrate", "Statistics of the model's inputs, as `calibrate` or llama-imatrix writes them, for quantizers that "
      "look at data (gptq).", &Options::calibration},
-    {"--calibrate", "TEXT", "text files in place of ours",
+    {"--calibrate", "TEXT", "texts in place of our mix",
      "Files of text to calibrate on, in equal shares, in place of the mix that is built in; `+` stands for that mix. May be repeated.",
      &Options::calibrate},
     {"--windows", "N", "of 512 tokens to look at", "How many windows of 512 tokens to look at.", &Options::windows, 1, 1000000},
-    {"--tune", "", "lower the divergence by distillation", "Then tune norm gains and scales of rows by distillation from the source, at the same size.", &Options::tune},
+    {"--tune", "", "distil from the source", "Then tune norm gains and scales of rows by distillation from the source, at the same size.", &Options::tune},
     {"--steps", "N", "of two windows each", "Steps of tuning, of two windows of 512 tokens each.", &Options::steps, 1, 100000},
     {"--like", "MODEL", "with this file's recipe", "Follow the recipe that this file of ours was made by, matrix by matrix.",
      &Options::like},

@@ -7,6 +7,7 @@
 #include "compress/plan/candidates.h"
 #include "core/cpu.h"
 #include "core/error.h"
+#include "files/mapped_file.h"
 #include "gather.h"
 #include "interrupt.h"
 #include "load.h"
@@ -38,8 +39,14 @@ i64 prompt_tokens(const PlanGoal& goal) {
 }
 
 // Moments of the inputs and gradients of the outputs over calibration text, kept in the cache folder under a name that
-// depends on the model's and the texts' content: `key`, which has the model, gets the texts.
+// depends on the model's and the texts' content: `key`, which has the model, gets the texts. Or those that are given.
 Statistics statistics_of(const ModelFile& file, const Options& options, ContentKey& key, Threads& threads) {
+  if (!options.calibration.empty()) {
+    if (!options.calibrate.empty()) fail(Fault::usage, "--calibration gives statistics, --calibrate texts to gather them from; expected one of the two");
+    const MappedFile content(options.calibration);
+    key.add({reinterpret_cast<const char*>(content.bytes().data()), content.bytes().size()});
+    return load_statistics(options.calibration);
+  }
   std::vector<CalibrationText> texts = calibration_texts(options);
   key.add(kStatisticsVersion).add(std::to_string(options.windows));
   for (const CalibrationText& text : texts) key.add(text.text).add(fmt::format("{}", text.share));
@@ -76,9 +83,12 @@ Planning::Planning(const Options& options)
   statistics = statistics_of(*file, options, key, threads);
   how.statistics = &statistics;
   how.gguf = for_gguf(options);
-  how.token_counts.assign(static_cast<std::size_t>(matrices->shape().vocabulary), 0);
-  for (const std::vector<Token>& window : calibration_windows(*tokenizer_of(*file), calibration_texts(options), options.windows))
-    for (Token token : window) how.token_counts.at(static_cast<std::size_t>(token))++;
+  // Statistics from elsewhere say nothing of tokens.
+  if (options.calibration.empty() || file->metadata().has("tokenizer.ggml.model")) {
+    how.token_counts.assign(static_cast<std::size_t>(matrices->shape().vocabulary), 0);
+    for (const std::vector<Token>& window : calibration_windows(*tokenizer_of(*file), calibration_texts(options), options.windows))
+      for (Token token : window) how.token_counts.at(static_cast<std::size_t>(token))++;
+  }
   how.key = key.add(kErrorsVersion).add(options.forms).text();
   std::string folder = cache_folder() + "/plans";
   std::error_code ignored;

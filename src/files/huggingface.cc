@@ -47,7 +47,8 @@ class HuggingfaceFolder final : public ModelFile {
     else if (is_there(single)) read_tensors(single);
     else fail(Fault::file, "{}: neither model.safetensors nor model.safetensors.index.json is there", folder);
     index_tensors();
-    if (!metadata_.boolean("bitkerf.tied_output", false) && !find("output.weight"))
+    const bool has_output = metadata_.boolean(metadata_.text("general.architecture") + ".attention.causal", true);
+    if (has_output && !metadata_.boolean("bitkerf.tied_output", false) && !find("output.weight"))
       fail(Fault::file, "{}: no tensor lm_head.weight, although tie_word_embeddings is false", folder);
     read_chat_template(folder, metadata_);
     if (is_there(path_ + "/tokenizer.json")) read_huggingface_tokenizer(path_, metadata_);

@@ -79,14 +79,19 @@ class Translation {
 
   Metadata translate() {
     out_.set("general.architecture", std::string(family_.architecture));
-    out_.set("bitkerf.rope_style", std::string("half"));
+    if (!family_.is_encoder) out_.set("bitkerf.rope_style", std::string("half"));
     if (family_.norm_offset != 0) out_.set("bitkerf.norm_offset", family_.norm_offset);
     for (const IntegerRow& row : kIntegers) put(row.to, config_.integer(row.from, 1, row.most));
     for (const NumberRow& row : kNumbers)
       if (config_.has(row.from)) put(row.to, config_.number(row.from, row.low, row.high));
-    put("attention.layer_norm_rms_epsilon", config_.number("rms_norm_eps", 0, 1, 1e-6));
     check_activation();
     put_heads();
+    if (family_.is_encoder) {
+      put("attention.layer_norm_epsilon", config_.number("layer_norm_eps", 0, 1, 1e-12));
+      out_.set(key("attention.causal"), false);
+      return std::move(out_);
+    }
+    put("attention.layer_norm_rms_epsilon", config_.number("rms_norm_eps", 0, 1, 1e-6));
     put_window();
     put_rope();
     put_tied_output();

@@ -21,6 +21,7 @@ struct HuggingfaceFamily {
   double rope_base, local_rope_base;  // local: of windowed layers; 0: the same
   // Does the layer have a sliding window, if the model has one and config.json has no layer_types?
   bool (*has_window)(i64 layer, const Metadata& config);
+  bool is_encoder = false;        // BERT: no rotation, no window, no output; norms with biases
 };
 
 std::span<const HuggingfaceFamily> huggingface_families();

@@ -150,6 +150,7 @@ Metadata translate(const Json& config) { return translate_config("config.json", 
 TEST(Huggingface, EveryFamilyHasTheStandardKeys) {
   for (const HuggingfaceFamily& family : huggingface_families()) {
     SCOPED_TRACE(family.class_name);
+    if (family.is_encoder) continue;
     Metadata m = translate(base_config(family.class_name));
     std::string a = std::string(family.architecture) + ".";
     EXPECT_EQ(m.text("general.architecture"), family.architecture);
@@ -266,11 +267,29 @@ TEST(Huggingface, RopeSettingsAreFoundInOldAndNewPlaces) {
   }
 }
 
+TEST(Huggingface, EncodersHaveNamesOfTheirOwn) {
+  Json config = base_config("BertModel");
+  config["hidden_act"] = "gelu";
+  config["layer_norm_eps"] = 1e-12;
+  Metadata m = translate(config);
+  EXPECT_EQ(m.text("general.architecture"), "bert");
+  EXPECT_EQ(m.number("bert.attention.layer_norm_epsilon", 0, 1), 1e-12);
+  EXPECT_FALSE(m.boolean("bert.attention.causal", true));
+  EXPECT_FALSE(m.has("bert.rope.freq_base"));
+  EXPECT_EQ(translate_tensor_name("encoder.layer.11.attention.output.LayerNorm.bias", m), "blk.11.attn_output_norm.bias");
+  EXPECT_EQ(translate_tensor_name("encoder.layer.0.output.dense.weight", m), "blk.0.ffn_down.weight");
+  EXPECT_EQ(translate_tensor_name("embeddings.word_embeddings.weight", m), "token_embd.weight");
+  EXPECT_EQ(translate_tensor_name("pooler.dense.bias", m), "");
+  EXPECT_EQ(translate_tensor_name("model.layers.0.mlp.up_proj.weight", m), "model.layers.0.mlp.up_proj.weight");
+}
+
 TEST(Huggingface, RefusesConfigurationsThatAreWrong) {
   struct Case { std::string_view class_name; Json more; const char* message; };
   const Json nothing = nullptr;
   Case cases[] = {
-      {"BertModel", {}, "BertModel are not supported, expected one of: LlamaForCausalLM Mistral"},
+      {"GPT2LMHeadModel", {}, "GPT2LMHeadModel are not supported, expected one of: LlamaForCausalLM Mistral"},
+      {"BertModel", {{"hidden_act", "silu"}}, "hidden_act is silu, expected gelu"},
+      {"BertModel", {{"hidden_act", "gelu"}, {"layer_norm_eps", -1}}, "key layer_norm_eps is -1"},
       {"LlamaForCausalLM", {{"architectures", 1}}, "key architectures is 1"},
       {"LlamaForCausalLM", {{"architectures", Json::array()}}, "names 0 classes"},
       {"LlamaForCausalLM", {{"num_hidden_layers", nothing}}, "key num_hidden_layers is missing"},

@@ -22,7 +22,8 @@ constexpr int kMostEvents = 40;  // keys, values, starts and ends in the descrip
 struct TypeName {
   std::string_view safetensors, stored;
 };
-constexpr TypeName kTypes[] = {{"F32", "F32"}, {"F16", "F16"}, {"BF16", "BF16"}};
+// Integers are buffers that models compute (BERT's positions).
+constexpr TypeName kTypes[] = {{"F32", "F32"}, {"F16", "F16"}, {"BF16", "BF16"}, {"I64", "I64"}, {"I32", "I32"}};
 
 class Parser {
  public:

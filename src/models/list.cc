@@ -21,6 +21,7 @@ constexpr ArchitectureRow kArchitectures[] = {
     {"qwen2", "Qwen 1.5 to 2.5", qwen2_spec, make<qwen2_spec>},
     {"qwen3", "Qwen 3", qwen3_spec, make<qwen3_spec>},
     {"phi3", "Phi-3, Phi-3.5, Phi-4", phi3_spec, make<phi3_spec>},
+    {"bert", "BERT, MiniLM: their weights alone", nullptr, make_bert},
 };
 
 const ArchitectureRow& architecture_of(const ModelFile& file) {
@@ -41,12 +42,21 @@ std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& sourc
   return architecture_of(file).make(file.metadata(), source, options, threads);
 }
 
+void check_runs(const ModelFile& file, std::string_view wanted) {
+  const ArchitectureRow& row = architecture_of(file);
+  if (row.describe) return;
+  throw Error(Fault::file, fmt::format("{}: a model of architecture {} can be compressed, but not {} yet", file.path(), row.name, wanted),
+              "statistics of its inputs can come from elsewhere: plan, compress and quantize take --calibration FILE (tools/encoder_statistics.py)");
+}
+
 DecoderSpec describe_decoder(const ModelFile& file, LinearSource& source, const ModelOptions& options) {
+  check_runs(file, "run");
   return architecture_of(file).describe(file.metadata(), source, options);
 }
 
 std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
                                   const std::function<void(i64 done, i64 all)>& progress) {
+  check_runs(file, "run");
   FileSource source(file, options.form, threads, progress, options.read_bits);
   std::unique_ptr<Model> model = describe_model(file, source, options, threads);
   source.check_all_used();

@@ -195,6 +195,7 @@ std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, 
 Statistics calibrate(const ModelFile& file, std::span<const std::vector<Token>> windows, const std::string& origin, Threads& threads,
                      const Calibration& how) {
   openblas_set_num_threads(1);  // `threads` share the work out
+  check_runs(file, "calibrated");
   NamingSource source(file, threads);
   ModelOptions options;
   options.cache = CacheType::f32;

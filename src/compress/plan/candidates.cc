@@ -117,12 +117,14 @@ class ErrorCache {
   std::ofstream out_;
 };
 
-// What an output row's error counts, and for an embedding what an error of the row as an input counts.
+// What an output row's error counts, and for an embedding what an error of the row as an input counts. Where no gradient is
+// known, errors count relative to the whole matrix: of its outputs, or of its weights when nothing is known of inputs.
 struct Weighing {
   std::vector<double> of_output;  // times dW_r H dW_r^T
   std::vector<double> of_row;     // times |dW_r|^2; empty: nothing
 };
-Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options, double squares) {
+Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options, double squares, const std::function<double()>& output_squares) {
+  constexpr double kLeast = 1e-30;  // of a matrix of zeros, which has no error
   const Statistics* statistics = options.statistics;
   const auto rows = static_cast<std::size_t>(matrix.shape.rows);
   Weighing weighing;
@@ -135,7 +137,9 @@ Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options,
   const bool is_input = matrix.is_embedding;
   if (is_input && !matrix.is_head) {
     weighing.of_output.assign(rows, 0);
-  } else if (outputs && outputs->size() == rows) {
+    weighing.of_row.assign(rows, 2 / std::max(squares, kLeast));
+  } else if (outputs) {
+    if (outputs->size() != rows) fail(Fault::file, "the statistics of '{}' have gradients of {} rows; the matrix has {}", matrix.name, outputs->size(), rows);
     weighing.of_output.assign(outputs->begin(), outputs->end());
     if (matrix.is_head) {
       double sum = 0;
@@ -144,7 +148,7 @@ Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options,
       for (std::size_t r = 0; r < rows; r++) weighing.of_output[r] = (1 - kByRank) * weighing.of_output[r] + kByRank * sum * shares[r];
     }
   } else {
-    weighing.of_output.assign(rows, statistics ? 1 : 2 / squares);
+    weighing.of_output.assign(rows, 2 / std::max(output_squares(), kLeast));
   }
   if (const std::vector<float>* inputs = gradient(matrix.name + ".input"); is_input && inputs) {
     double mean = 0;
@@ -195,6 +199,8 @@ class MatrixTrials {
  public:
   MatrixTrials(const ModelMatrices& matrices, const ModelMatrix& matrix, const CandidateOptions& options, Threads& threads)
       : matrix_(matrix), threads_(threads), input_(options.statistics ? options.statistics->input_of(matrix.name) : nullptr) {
+    if (input_ && input_->cols() != matrix.shape.cols)
+      fail(Fault::file, "the statistics of '{}' are of {} columns; the matrix has {}", matrix.name, input_->cols(), matrix.shape.cols);
     double squares = 0;
     for (const ModelMatrix::Part& part : matrix.parts) {
       plain_.weights.push_back(matrices.weights(part, threads));
@@ -206,7 +212,7 @@ class MatrixTrials {
       plain_.moment = copy_of(input_->moment.view());
       plain_.hessian = rounding_hessian(nullptr);
     }
-    weighing_ = weighing_of(matrix, options, squares);
+    weighing_ = weighing_of(matrix, options, squares, [&] { return input_ ? output_squares() : squares; });
   }
   bool has_moment() const { return input_ && !input_->diagonal_only(); }
 
@@ -255,6 +261,19 @@ class MatrixTrials {
       transformed_.hessian = rounding_hessian(&transform);
     }
     return transformed_;
+  }
+
+  // W H W^T summed over rows.
+  double output_squares() const {
+    std::vector<double> rows(static_cast<std::size_t>(matrix_.shape.rows));
+    const Weighing one{std::vector<double>(rows.size(), 1.0), {}};
+    i64 first = 0;
+    for (const OwnedMatrix<float>& weights : plain_.weights) {
+      const Quantized nothing = Quantized::zeros(parse_number_format("int8"), {weights.rows(), weights.cols()});
+      add_row_harms(weights.view(), nothing, input_, plain_.moment.view(), one, first, threads_, rows);
+      first += weights.rows();
+    }
+    return 2 * std::accumulate(rows.begin(), rows.end(), 0.0);
   }
 
   const ModelMatrix& matrix_;
@@ -330,7 +349,9 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
   problem.model = file.metadata().text("general.name", file.path());
   problem.parameters = matrices.shape().parameters;
   problem.prompt_tokens = options.prompt_tokens;
-  problem.harm_unit = options.statistics ? "half of gradient times error of outputs" : "relative squared error of weights, summed over matrices";
+  problem.harm_unit = !options.statistics                    ? "relative squared error of weights, summed over matrices"
+                      : options.statistics->gradient.empty() ? "relative squared error of outputs, summed over matrices"
+                                                             : "half of gradient times error of outputs";
   ErrorCache cache(options.cache, options.key);
   openblas_set_num_threads(1);  // `threads` share the work out
   std::set<std::string, std::less<>> planned;

@@ -43,7 +43,7 @@ ModelMatrices::ModelMatrices(const ModelFile& file, Threads& threads) {
   bool own_head = false;
   for (ModelMatrix& matrix : list_) own_head |= matrix.is_head = matrix.name == "output";
   for (ModelMatrix& matrix : list_)
-    if (matrix.name == "token_embd") matrix.is_embedding = true, matrix.is_head = !own_head;
+    if (matrix.name == "token_embd") matrix.is_embedding = true, matrix.is_head = !own_head && model_->shape().head_macs > 0;
 }
 ModelMatrices::~ModelMatrices() = default;
 
