@@ -37,7 +37,7 @@ std::string help_of_all() {
       "bitkerf runs language models on CPUs, in every cheap number format, and fits them to a budget.\n"
       "Usage: bitkerf VERB [MODEL] [options]; bitkerf help VERB explains a verb, bitkerf --version\n\n";
   for (const Verb& verb : verbs()) text += fmt::format("  {:<15} {}\n", verb.name, verb.about);
-  std::string line = "\nExit codes: 0 all went well";
+  std::string line = "Exit codes: 0 all went well";
   for (const FaultRow& row : kFaults) {
     std::string word = fmt::format("{} {}", row.exit_code, row.meaning);
     if (line.size() + word.size() > 97) text += line + ";\n", line = "  " + word;

@@ -95,7 +95,8 @@ constexpr OptionRow kOptions[] = {
      &Options::format},
     {"--search", "", "scales of least error", "Search the scales of least squared error instead of those of the largest weights.",
      &Options::search},
-    {"--act", "E", "encoding of activations", "Encoding of activations for --kernels, such as int8.row (docs/formats.md); without it, each form's usual one.",
+    {"--act", "E", "encoding of activations", "Encoding of activations for --kernels, such as int8.row (docs/formats.md); without it, each form's usual one. allocate: "
+     "several, with commas between, each with a transform before a bar if it has one; what each does to the inputs is shown.",
      &Options::activation},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
     {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
@@ -141,6 +142,12 @@ constexpr OptionRow kOptions[] = {
     {"--measured", "CSV", "show its figures too",
      "Also show these files' figures: columns name, MiB, divergence (or perplexity, with a row named source), predicted. May be "
      "repeated.", &Options::measured},
+    {"--low", "RECIPE", "of most rows or inputs", "The recipe that most rows or inputs get, without a pattern.", &Options::low},
+    {"--high", "RECIPE", "of those that matter more", "The recipe that the --share of rows or inputs gets whose error counts most.", &Options::high},
+    {"--share", "PART", "part that gets --high", "Part of the weights (with --inputs: of the products) that gets --high.", &Options::share, 0, 1},
+    {"--deal", "NAME", "global, matrix or random", "How --high is dealt out: over the whole model, the same share in every matrix, or by chance.",
+     &Options::deal},
+    {"--inputs", "", "whole inputs, not rows", "Choose inputs, whose activations --low and --high encode differently, instead of rows.", &Options::inputs},
     {"--svg", "DIR", "each picture alone", "Also write each picture alone, as an SVG file in this folder.", &Options::svg},
     {"--forms", "gguf", "a GGUF for other programs", "gguf: only types of GGUF, and a file that llama.cpp loads.", &Options::forms},
     {"--curve", "", "all sizes and their harm", "Print the Pareto set: the least harm for every size of file.", &Options::curve},

@@ -52,6 +52,9 @@ struct Options {
   std::string plan_file, explain, forms;
   bool curve = false;
   std::vector<std::string> measured;  // files of figures
+  std::string low, high, deal = "global";
+  double share = 0.1;
+  bool inputs = false;
   std::string svg;         // a folder
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;

@@ -44,7 +44,7 @@ int list(const Options& options) {
                        {"about", row.about}});
   }
   Json rounding = Json::array(), methods = Json::array(), turns = Json::array();
-  for (const TransformRow& row : transforms()) turns.push_back({{"name", row.name}, {"about", row.about}});
+  for (const InputTransform& row : input_transforms()) turns.push_back({{"name", row.name}, {"about", row.about}});
   for (const QuantizerRow& row : quantizers())
     rounding.push_back({{"name", row.name}, {"range_by", row.range}, {"rounding", row.rounding}, {"data", "none (zero-shot)"}, {"about", row.about}});
   for (const PaperRow& row : papers()) methods.push_back({{"paper", row.paper}, {"recipe", row.recipe}, {"missing", row.missing}});
@@ -106,10 +106,12 @@ int run_verb_quantize(const Options& options) {
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (options.json) {
     print_json({{"output", options.output}, {"file_bytes", bytes}, {"matrices", report.matrices}, {"kept", report.kept},
-                {"bits_per_weight", bits}, {"relative_squared_error", report.squared_error}});
+                {"bits_per_weight", bits}, {"split_weights", report.split_weights}, {"relative_squared_error", report.squared_error}});
   } else {
     print(fmt::format("{}: {:.1f} MiB, {} matrices at {:.2f} bits per weight, {} kept, relative squared error {:.2e}\n", options.output,
                       static_cast<double>(bytes) / (1 << 20), report.matrices, bits, report.kept, report.squared_error));
+    if (report.split_weights > 0)
+      print(fmt::format("{:.3f} % of the weights in columns of 16 bits\n", 100 * static_cast<double>(report.split_weights) / static_cast<double>(report.weights)));
   }
   return 0;
 }

@@ -19,6 +19,7 @@ int run_verb_report(const Options& options);
 int run_verb_calibrate(const Options& options);
 int run_verb_tune(const Options& options);
 int run_verb_compare_formats(const Options& options);
+int run_verb_allocate(const Options& options);
 int run_verb_bench_kernels(const Options& options);  // bench --kernels
 int run_verb_bench_sweep(const Options& options);    // bench --sweep
 int run_verb_bench_fit(const Options& options);      // bench --fit

@@ -61,14 +61,26 @@ TEST(RecipeBook, TransformsComeFirst) {
   for (const char* name : {"x", "token_embd", "output"})
     EXPECT_EQ(RecipeBook("y=" + book.of(name).text()).of("y").text(), book.of(name).text());
   EXPECT_EQ(RecipeBook("*=rtn/int4").of("x").transform, nullptr);
+  RecipeBook rules("a=cross(0.3)|rtn/int8.row; b=smooth | rtn/int4.row | int_dot | int4.row; c = outlier (8) | rtn/int8.row");
+  EXPECT_EQ(rules.of("a").text(), "cross(0.3) | rtn/int8.f16.row | bit_planes | int8.row");
+  EXPECT_EQ(rules.of("b").text(), "smooth(0.5) | rtn/int4.f16.row | int_dot | int4.row");
+  EXPECT_EQ(rules.of("a").input, "diagonal/int8.row");
+  EXPECT_EQ(rules.of("c").argument, 8);
+  for (const char* bad : {"*=cross(2) | rtn/int8", "*=cross(0.5 | rtn/int8", "*=cross(0.5)x | rtn/int8", "*=hadamard(1) | rtn/int8", "*=smooth() | rtn/int8"})
+    EXPECT_NE(message_of([&] { RecipeBook book(bad); }).find("expected"), std::string::npos) << bad;
 }
 
 TEST(RecipeBook, RangesOfRows) {
   RecipeBook book("token_embd[7:]=rtn/int2;*=rtn/int4; blk.[01].up[0:10]=rtn/int3;token_embd[ : 20 ]=rtn/int6;token_embd[50:]=rtn/int2; token_embd[20:50]=rtn/int5;"
                   "blk.*.up[10:]=rtn/int2");
+  auto rows_text = [](std::span<const RowRange> rows) {
+    std::string text;
+    for (RowRange range : rows) text += fmt::format("{}-{} ", range.first, range.end);
+    return text;
+  };
   auto text = [&](std::string_view matrix, i64 rows) {
     std::string all;
-    for (const RecipeSegment& s : book.of(matrix, rows)) all += fmt::format("{}-{} {} ", s.first, s.end, s.recipe->format);
+    for (const RecipeSegment& s : book.of(matrix, rows)) all += fmt::format("{}{}", rows_text(s.rows), s.recipe->format + " ");
     return all;
   };
   EXPECT_EQ(text("token_embd", 64), "0-20 int6.f16.g64 20-50 int5.f16.g64 50-64 int2.f16.g64 ");
@@ -80,12 +92,19 @@ TEST(RecipeBook, RangesOfRows) {
     std::string message = message_of([&] { RecipeBook(recipe).of("x", 64); });
     EXPECT_NE(message.find(part), std::string::npos) << recipe << ": " << message;
   };
-  wrong("x[0:20]=rtn/int2", "rows 20 to 63 of 'x' are in no range");
-  wrong("x[1:]=rtn/int2", "those before end at row 0");
-  wrong("x[0:20]=rtn/int2; x[19:]=rtn/int2", "those before end at row 20");
-  wrong("x[0:20]=rtn/int2; x[20:65]=rtn/int2", "which has 64");
-  wrong("x[0:64]=rtn/int2; x[64:]=rtn/int2", "end at row 64");
-  wrong("x[:]=rtn/int2; x[:]=rtn/int3", "end at row 64");
+  wrong("x[0:20]=rtn/int2", "'x', which has 64, must be in one range; row 20 is in none");
+  wrong("x[1:]=rtn/int2", "row 0 is in none");
+  wrong("x[0:20]=rtn/int2; x[19:]=rtn/int2", "row 19 is in two");
+  wrong("x[0:20]=rtn/int2; x[20:65]=rtn/int2", "'x' has 64 rows, not 65");
+  wrong("x[0:64]=rtn/int2; x[64:]=rtn/int2", "has 64 rows, not 65");
+  wrong("x[:]=rtn/int2; x[:]=rtn/int3", "row 0 is in two");
+  // Rows that lie apart.
+  RecipeBook apart("x[:2,5,8:]=rtn/int6; x[2:5,6:8]=rtn/int2");
+  std::vector<RecipeSegment> segments = apart.of("x", 10);
+  ASSERT_EQ(segments.size(), 2u);
+  EXPECT_EQ(rows_text(segments[0].rows), "0-2 5-6 8-10 ");
+  EXPECT_EQ(rows_text(segments[1].rows), "2-5 6-8 ");
+  for (const char* bad : {"x[3,2:]=rtn/int2", "x[0:2,1]=rtn/int2", "x[:,3]=rtn/int2", "x[1,,2]=rtn/int2", "x[1,a]=rtn/int2"}) EXPECT_THROW(RecipeBook{bad}, Error) << bad;
 }
 
 OwnedMatrix<float> normal_weights(i64 rows, i64 cols, unsigned seed) {

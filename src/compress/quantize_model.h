@@ -14,6 +14,7 @@ struct QuantizeReport {
   i64 matrices = 0, kept = 0;
   i64 weights = 0;            // in the quantized matrices
   i64 packed_bytes = 0;       // of them
+  i64 split_weights = 0;      // in columns of 16 bits beside others
   double squared_error = 0;   // relative to the sum of squares of the weights
 };
 

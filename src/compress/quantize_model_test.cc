@@ -158,6 +158,10 @@ TEST(QuantizeModel, RefusesWhatIsNotAMatrix) {
     return entries[0];
   };
   EXPECT_EQ(message([](auto&) {}), "");
+  EXPECT_NE(message([&](auto& e) { at(e, 0).transform = "token_embd.weight.rows0"; }).find("has parameters"), std::string::npos);
+  EXPECT_NE(message([&](auto& e) { at(e, 0).input = "diagonal/int8.row"; }).find("has no parameters"), std::string::npos);
+  EXPECT_NE(message([&](auto& e) { at(e, 0).input = "diagonal/int8.row", at(e, 0).transform = "output_norm.weight"; }).find("output_norm.weight"), std::string::npos);
+  EXPECT_NE(message([&](auto& e) { at(e, 0).scattered = "output_norm.weight"; }).find("rows of"), std::string::npos);
   EXPECT_NE(message([&](auto& e) { at(e, 40).first = 39; }).find("token_embd"), std::string::npos);
   EXPECT_NE(message([&](auto& e) { at(e, 40).matrix = "nothing.weight"; }).find("no packed rows from 40"), std::string::npos);
   EXPECT_NE(message([&](auto& e) { at(e, 0).first = 1; }).find("token_embd"), std::string::npos);

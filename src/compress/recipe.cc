@@ -55,7 +55,23 @@ std::string_view cut(std::string_view& text, std::string_view marks) {
   return head;
 }
 
-constexpr std::string_view kExpected = "PATTERN = [TRANSFORM |] QUANTIZER/FORMAT [| FORM [| INPUT]]";
+constexpr std::string_view kExpected = "PATTERN = [TRANSFORM[(NUMBER)] |] QUANTIZER/FORMAT [| FORM [| INPUT]]";
+
+// NAME or NAME(NUMBER)
+void parse_transform(std::string_view text, std::string_view line, Recipe& recipe) {
+  std::string_view name = text.substr(0, text.find('('));
+  recipe.rule = &input_transform(trim(name));
+  recipe.transform = &transform(recipe.rule->transform);
+  recipe.argument = recipe.rule->usual;
+  if (name.size() == text.size()) return;
+  std::string_view number = text.substr(name.size() + 1);
+  auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), recipe.argument);
+  if (error != std::errc{} || std::string_view(end, static_cast<std::size_t>(number.data() + number.size() - end)) != ")" || !recipe.rule->has_argument() ||
+      !(recipe.argument >= recipe.rule->low && recipe.argument <= recipe.rule->high))
+    fail(Fault::usage, "recipe '{}': '{}': expected {}", line, text,
+         recipe.rule->has_argument() ? fmt::format("{}(NUMBER), from {:g} to {:g}", recipe.rule->name, recipe.rule->low, recipe.rule->high)
+                                     : fmt::format("{} without a number", recipe.rule->name));
+}
 
 Recipe parse_recipe(std::string_view text, std::string_view line) {
   Recipe recipe;
@@ -65,7 +81,7 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
   std::string_view rounding = trim(cut(rest, "|"));
   if (rounding.find('/') == rounding.npos) {
     if (trim(rest).empty()) fail(Fault::usage, "recipe '{}': expected {} or PATTERN = keep", line, kExpected);
-    recipe.transform = &transform(rounding);
+    parse_transform(rounding, line, recipe);
     rounding = trim(cut(rest, "|"));
   }
   recipe.form = std::string(trim(cut(rest, "|")));
@@ -107,7 +123,8 @@ Recipe parse_recipe(std::string_view text, std::string_view line) {
 
 std::string Recipe::text() const {
   if (keep) return "keep";
-  return fmt::format("{}{}/{} | {} | {}", transform ? fmt::format("{} | ", transform->name) : "", quantizer->name, format, form,
+  std::string before = rule ? fmt::format("{}{} | ", rule->name, rule->has_argument() ? fmt::format("({:g})", argument) : "") : "";
+  return fmt::format("{}{}/{} | {} | {}", before, quantizer->name, format, form,
                      encoding(input).plain().name);
 }
 
@@ -119,10 +136,10 @@ RecipeBook::Line RecipeBook::parse_line(std::string_view line) {
   std::string_view value = line;
   std::string_view pattern = trim(cut(value, "="));
   if (pattern.empty() || trim(value).empty()) fail(Fault::usage, "recipe '{}': expected {}", line, kExpected);
-  Line parsed{std::string(pattern), false, 0, kLastRow, std::string(line), {}};
-  // A bracket with a colon is a range; without, characters of fnmatch.
-  const std::size_t bracket = pattern.rfind('['), colon = pattern.rfind(':');
-  if (pattern.back() == ']' && bracket != pattern.npos && colon != pattern.npos && colon > bracket) {
+  Line parsed{std::string(pattern), {}, std::string(line), {}};
+  // A bracket with a colon or comma holds ranges; others, characters of fnmatch.
+  const std::size_t bracket = pattern.rfind('[');
+  if (pattern.back() == ']' && bracket != pattern.npos && pattern.find_first_of(":,", bracket) != pattern.npos) {
     auto number = [&](std::string_view digits, i64 otherwise) {
       i64 n = otherwise;
       auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
@@ -130,16 +147,26 @@ RecipeBook::Line RecipeBook::parse_line(std::string_view line) {
         fail(Fault::usage, "recipe '{}': expected a range of rows [FIRST:END], not '{}'", line, pattern.substr(bracket));
       return n;
     };
-    parsed.has_range = true;
-    parsed.first = number(trim(pattern.substr(bracket + 1, colon - bracket - 1)), 0);
-    parsed.end = number(trim(pattern.substr(colon + 1, pattern.size() - colon - 2)), kLastRow);
+    std::string_view list = pattern.substr(bracket + 1, pattern.size() - bracket - 2);
+    i64 before = 0;
+    while (!list.empty()) {
+      std::string_view last = trim(cut(list, ",")), first = last;
+      const bool whole = last.find(':') != last.npos;
+      if (whole) first = cut(last, ":");
+      RowRange range{number(trim(first), 0), kLastRow};
+      range.end = whole ? number(trim(last), kLastRow) : range.first + 1;
+      if (first.empty() && !whole) fail(Fault::usage, "recipe '{}': expected ranges of rows [FIRST:END,ROW,...], not '{}'", line, pattern.substr(bracket));
+      if ((range.end != kLastRow && range.end <= range.first) || range.first < before || (before == kLastRow))
+        fail(Fault::usage, "recipe '{}': the range {} holds no row, or rows do not ascend", line, pattern.substr(bracket));
+      before = range.end;
+      if (range.end == kLastRow && !list.empty()) fail(Fault::usage, "recipe '{}': nothing can follow a range to the last row in {}", line, pattern.substr(bracket));
+      parsed.ranges.push_back(range);
+    }
     parsed.pattern = trim(pattern.substr(0, bracket));
     if (parsed.pattern.empty()) fail(Fault::usage, "recipe '{}': expected {}", line, kExpected);
-    if (parsed.end != kLastRow && parsed.end <= parsed.first)
-      fail(Fault::usage, "recipe '{}': the range {} holds no row", line, pattern.substr(bracket));
   }
   parsed.recipe = parse_recipe(trim(value), line);
-  if (parsed.has_range && parsed.recipe.keep) fail(Fault::usage, "recipe '{}': only a whole matrix can be kept", line);
+  if (!parsed.ranges.empty() && parsed.recipe.keep) fail(Fault::usage, "recipe '{}': only a whole matrix can be kept", line);
   return parsed;
 }
 
@@ -155,30 +182,35 @@ RecipeBook::RecipeBook(std::string_view text) {
 const Recipe& RecipeBook::of(std::string_view matrix) const {
   std::string name(matrix);
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line)
-    if (!line->has_range && line->matches(name)) return line->recipe;
+    if (line->ranges.empty() && line->matches(name)) return line->recipe;
   return keep_;
 }
 
 std::vector<RecipeSegment> RecipeBook::of(std::string_view matrix, i64 rows) const {
   std::string name(matrix);
-  std::vector<const Line*> ranges;
+  std::vector<RecipeSegment> segments;
+  std::vector<const Line*> owner(static_cast<std::size_t>(rows));  // of every row
+  const Line* any = nullptr;
   for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
     if (!line->matches(name)) continue;
-    if (!line->has_range) break;
-    ranges.push_back(&*line);
+    if (line->ranges.empty()) break;
+    any = &*line;
+    segments.push_back({{}, &line->recipe});
+    for (RowRange range : line->ranges) {
+      if (range.end == kLastRow) range.end = std::max(rows, range.first + 1);
+      if (range.end > rows) fail(Fault::usage, "recipe '{}': '{}' has {} rows, not {}", line->text, matrix, rows, range.end);
+      for (i64 r = range.first; r < range.end; r++) {
+        const Line*& known = owner[static_cast<std::size_t>(r)];
+        if (known) fail(Fault::usage, "recipe '{}': every row of '{}' must be in one range; row {} is in two", line->text, matrix, r);
+        known = &*line;
+      }
+      segments.back().rows.push_back(range);
+    }
   }
-  if (ranges.empty()) return {{0, rows, &of(matrix)}};
-  std::sort(ranges.begin(), ranges.end(), [](const Line* a, const Line* b) { return a->first < b->first; });
-  std::vector<RecipeSegment> segments;
-  i64 done = 0;
-  for (const Line* line : ranges) {
-    const i64 end = line->end == kLastRow ? rows : line->end;
-    if (line->first != done || end > rows || end <= done)
-      fail(Fault::usage, "recipe '{}': every row of '{}', which has {}, must be in one range; those before end at row {}", line->text, matrix, rows, done);
-    segments.push_back({done, end, &line->recipe});
-    done = end;
-  }
-  if (done != rows) fail(Fault::usage, "recipe '{}': rows {} to {} of '{}' are in no range", ranges.back()->text, done, rows - 1, matrix);
+  if (segments.empty()) return {{{{0, rows}}, &of(matrix)}};
+  if (auto missing = std::find(owner.begin(), owner.end(), nullptr); missing != owner.end())
+    fail(Fault::usage, "recipe '{}': every row of '{}', which has {}, must be in one range; row {} is in none", any->text, matrix, rows, missing - owner.begin());
+  std::sort(segments.begin(), segments.end(), [](const RecipeSegment& a, const RecipeSegment& b) { return a.rows[0].first < b.rows[0].first; });
   return segments;
 }
 

@@ -7,17 +7,21 @@
 //   output[0:2048]   = rtn/int6.g64
 //   output[2048:]    = rtn/int3.g64
 //   blk.*.attn_v     = keep
+//   blk.*.attn_k     = cross(0.15) | rtn/int8.row
+//   blk.*.ffn_gate[0:9,12,40:] = rtn/int8.g64
 //
 // A line a pattern ('*' stands for any characters, '?' for one), lines divided by newlines or ';'. The last line that
-// matches a matrix's name (without ".weight") counts; a matrix that none matches is kept as it is. A pattern may end in a
-// range of rows [FIRST:END], either number left out for the matrix's first or last row: when the last line that matches has
-// one, the ranges of all such lines since the last one without count, and every row must be in exactly one.
+// matches a matrix's name (without ".weight") counts; a matrix that none matches is kept as it is. A pattern may end in
+// ranges of rows [FIRST:END,ROW,...], numbers left out for the matrix's first or last row: when the last line that matches has
+// some, the ranges of all such lines since the last one without count, and every row must be in exactly one. A line's rows
+// are one part, however far apart they lie.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "compress/input_transforms.h"
 #include "compress/quantizers/task.h"
 #include "formats/number_format.h"
 #include "forms/encoding.h"
@@ -35,7 +39,9 @@ std::span<const QuantizerRow> quantizers();
 
 struct Recipe {
   bool keep = true;                 // leave the matrix as it is
-  const TransformRow* transform = nullptr;  // of the input; nullptr: none
+  const InputTransform* rule = nullptr;     // of the input; nullptr: none
+  double argument = 0;                      // of the rule
+  const TransformRow* transform = nullptr;  // that the rule chooses parameters of
   const QuantizerRow* quantizer = nullptr;
   std::string format;               // canonical name of a number format
   std::string form;                 // given or the first that holds the format
@@ -46,8 +52,12 @@ struct Recipe {
 };
 
 // Rows [first, end) of a matrix.
-struct RecipeSegment {
+struct RowRange {
   i64 first, end;
+};
+// Ranges in ascending order.
+struct RecipeSegment {
+  std::vector<RowRange> rows;
   const Recipe* recipe;
 };
 
@@ -65,8 +75,7 @@ class RecipeBook {
   static constexpr i64 kLastRow = -1;
   struct Line {
     std::string pattern;
-    bool has_range;
-    i64 first, end;  // kLastRow: to the last row
+    std::vector<RowRange> ranges;  // end kLastRow: to the last row; empty: the whole matrix
     std::string text;
     Recipe recipe;
     bool matches(const std::string& matrix) const;

@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
+#include "models/packed_part.h"
 
 namespace bitkerf {
 namespace {
@@ -11,6 +12,17 @@ namespace {
 bool is_learned(const FormatRow& row) { return row.row_tables || row.parameter == "v"; }
 
 std::string_view before(std::string_view text, std::string_view mark) { return text.substr(0, text.find(mark)); }
+
+// "[0:9,12:13]"
+std::string rows_text(const ModelFile& file, const PackedTensor& entry) {
+  std::vector<std::int32_t> rows = rows_of(file, entry);
+  std::string text;
+  for (std::size_t first = 0, end; first < rows.size(); first = end) {
+    for (end = first + 1; end < rows.size() && rows[end] == rows[end - 1] + 1;) end++;
+    text += fmt::format("{}{}:{}", first == 0 ? "[" : ",", rows[first], rows[end - 1] + 1);
+  }
+  return text + "]";
+}
 
 }  // namespace
 
@@ -21,24 +33,28 @@ std::vector<TensorRecord> tensor_records(const ModelFile& file) {
     if (entry.recipe.empty()) fail(Fault::file, "{}: does not say by which recipe '{}' was made", file.path(), entry.matrix);
     if (matrix.find_first_of("*?[]\\=#;\n") != matrix.npos || entry.recipe.find_first_of("#;\n") != entry.recipe.npos)
       fail(Fault::file, "{}: '{}' or its recipe '{}' cannot be written as a line of a recipe", file.path(), matrix, entry.recipe);
-    if (entry.shape.rows != entry.total) matrix += fmt::format("[{}:{}]", entry.first, entry.first + entry.shape.rows);
-    const Tensor* tensor = file.find(entry.tensor);
-    if (!tensor) fail(Fault::file, "{}: has no tensor '{}'", file.path(), entry.tensor);
-    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
-                                           {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
+    if (entry.shape.rows != entry.total) matrix += rows_text(file, entry);
+    auto linear = open_packed_tensor(file, entry, 0);
     const Encoding& input = linear->input();
-    // Behind the transform, if it has one.
-    std::string_view rounding = entry.recipe;
-    if (std::size_t bar = rounding.find(" | "); bar != rounding.npos && rounding.find('/') > bar) rounding.remove_prefix(bar + 3);
-    records.push_back({matrix, entry.recipe, std::string(input.transform ? input.transform->name : "none"), std::string(before(rounding, "/")),
+    // Behind the transform, if it has one (which may be in the gain of a norm).
+    std::string_view rounding = entry.recipe, turned = "none";
+    if (std::size_t bar = rounding.find(" | "); bar != rounding.npos && rounding.find('/') > bar) {
+      turned = rounding.substr(0, bar);
+      rounding.remove_prefix(bar + 3);
+    }
+    records.push_back({matrix, entry.recipe, std::string(turned), std::string(before(rounding, "/")),
                        entry.format, entry.form, input.plain().name, input.bits > 0});
   }
   return records;
 }
 
 std::string recipe_of(const ModelFile& file) {
-  std::string text;
-  for (const TensorRecord& record : tensor_records(file)) text += fmt::format("{} = {}\n", record.matrix, record.recipe);
+  std::string text, before;
+  for (const TensorRecord& record : tensor_records(file)) {
+    std::string line = fmt::format("{} = {}\n", record.matrix, record.recipe);
+    if (line != before) text += line;  // of a matrix in parts by columns there are several
+    before = std::move(line);
+  }
   if (text.empty()) fail(Fault::file, "{}: has no packed matrices, so no recipe", file.path());
   return text;
 }

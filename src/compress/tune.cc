@@ -16,6 +16,7 @@
 #include "forms/list.h"
 #include "models/file_source.h"
 #include "models/list.h"
+#include "models/packed_part.h"
 
 namespace bitkerf {
 namespace {
@@ -99,7 +100,7 @@ class Tuner {
       auto known = std::find_if(moved_.begin(), moved_.end(), [&](const Moved& m) { return m.name == matrix; });
       Moved& moved = known != moved_.end() ? *known : add(matrix, static_cast<std::size_t>(entry.total));
       if (!follows(parse_number_format(entry.format))) continue;
-      std::fill_n(moved.size.begin() + entry.first, entry.shape.rows, 1.0f);
+      for (std::int32_t row : rows_of(compressed, entry)) moved.size[static_cast<std::size_t>(row)] = 1;
     }
     for (std::vector<float>* v : {&numbers_, &mean_, &square_}) v->assign(count_, 0.0f);
     key_ = fmt::format("{} {} {} {}; {} steps of {}, rates {} {}, {} windows", source.path(), source.file_bytes(), compressed.path(),
@@ -265,11 +266,11 @@ class Tuner {
 
   std::vector<std::byte> scaled(const PackedTensor& entry, const Moved& moved) const {
     const FormRow& row = form(entry.form);
-    const Tensor* tensor = compressed_.find(entry.tensor);
-    const Encoding& input = encoding(entry.input);
-    auto packed = row.open({parse_number_format(entry.format), &input, entry.shape, entry.scale, {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
+    auto packed = open_packed_tensor(compressed_, entry, 0);
+    const Encoding& input = packed->input();
     Quantized q = row.unpack(*packed);
-    for (i64 r = 0; r < q.scales.rows(); r++) scale_row(q, r, std::exp(numbers_[moved.at + static_cast<std::size_t>(entry.first + r)]));
+    std::vector<std::int32_t> rows = rows_of(compressed_, entry);
+    for (std::size_t r = 0; r < rows.size(); r++) scale_row(q, static_cast<i64>(r), std::exp(numbers_[moved.at + static_cast<std::size_t>(rows[r])]));
     std::span<const std::byte> bytes = {};
     std::unique_ptr<PackedLinear> again = row.pack(q, input, threads_);
     bytes = again->packed_bytes();

@@ -18,6 +18,9 @@ constexpr TextColumn kTexts[] = {{"tensor", &PackedTensor::tensor}, {"matrix", &
                                  {"form", &PackedTensor::form}, {"format", &PackedTensor::format},
                                  {"input", &PackedTensor::input}};
 
+// That may be left out.
+constexpr TextColumn kMoreTexts[] = {{"recipe", &PackedTensor::recipe}, {"transform", &PackedTensor::transform}, {"scattered", &PackedTensor::scattered}};
+
 struct NumberColumn {
   std::string_view name;
   i64 (*get)(const PackedTensor&);
@@ -56,9 +59,11 @@ std::vector<PackedTensor> read_packed_tensors(const Metadata& metadata) {
       column.set(tensors[i], values[i]);
     }
   }
-  if (const std::vector<std::string>* recipes = metadata.texts(key("recipe"))) {
-    same_length("recipe", recipes->size());
-    for (std::size_t i = 0; i < tensors.size(); i++) tensors[i].recipe = (*recipes)[i];
+  for (const TextColumn& column : kMoreTexts) {
+    const std::vector<std::string>* values = metadata.texts(key(column.name));
+    if (!values) continue;
+    same_length(column.name, values->size());
+    for (std::size_t i = 0; i < tensors.size(); i++) tensors[i].*column.field = (*values)[i];
   }
   std::vector<double> scales = metadata.numbers(key("scale")).value_or(std::vector<double>{});
   same_length("scale", scales.size());
@@ -84,9 +89,15 @@ void set_packed_tensors(std::span<const PackedTensor> tensors, Metadata& metadat
     for (const PackedTensor& t : tensors) values.push_back(static_cast<std::uint64_t>(column.get(t)));
     metadata.set(key(column.name), MetadataArray(std::move(values)));
   }
-  std::vector<std::string> recipes;
-  for (const PackedTensor& t : tensors) recipes.push_back(t.recipe);
-  metadata.set(key("recipe"), MetadataArray(std::move(recipes)));
+  for (const TextColumn& column : kMoreTexts) {
+    std::vector<std::string> values;
+    bool any = column.field == &PackedTensor::recipe;
+    for (const PackedTensor& t : tensors) {
+      values.push_back(t.*column.field);
+      any |= !values.back().empty();
+    }
+    if (any) metadata.set(key(column.name), MetadataArray(std::move(values)));
+  }
   std::vector<float> scales;
   for (const PackedTensor& t : tensors) scales.push_back(t.scale);
   metadata.set(key("scale"), MetadataArray(std::move(scales)));

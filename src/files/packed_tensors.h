@@ -8,6 +8,11 @@
 //   bitkerf.packed.input    string  encoding of activations
 //   bitkerf.packed.rows, .cols, .first, .total   u64   its shape; the first of its rows in the matrix; rows of the matrix
 //   bitkerf.packed.scale    f32     what every scale is multiplied by
+// and where some matrix has one, else left out:
+//   bitkerf.packed.transform  string  F32 tensor that holds the parameters of the input's transform; "": it has none
+//   bitkerf.packed.scattered  string  I32 tensor: row i is row first + its element i of the matrix; "": row first + i
+// Tensors with the same first row that are neither scattered nor of different columns do not occur; of different columns
+// (transforms that leave some out), their sum is the matrix.
 #pragma once
 
 #include <span>
@@ -23,7 +28,7 @@ struct PackedTensor {
   Shape shape;
   i64 first = 0, total = 0;
   float scale = 1;
-  std::string recipe = {};
+  std::string recipe = {}, transform = {}, scattered = {};
 };
 
 // Empty for a file without any. Arrays of the wrong type or of different lengths, shapes out of range, scales that are

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <vector>
 
@@ -173,6 +176,33 @@ const Encoding& transformed(const Encoding& plain, const TransformRow* transform
   CHECK(false);
 }
 
+bool Encoding::fits(i64 cols) const {
+  if (!transform) return true;
+  return transform->has_parameters() ? bound && bound_cols == cols : transform->fits(cols);
+}
+
+const Transform* Encoding::transform_for(i64 cols) const {
+  if (!transform) return nullptr;
+  CHECK(fits(cols));
+  return bound ? bound : &transform_of(*transform, cols);
+}
+
+const Encoding& with_parameters(const Encoding& e, i64 cols, std::span<const float> parameters) {
+  CHECK(e.transform && e.transform->has_parameters() && !e.bound);
+  const Transform& bound = transform_of(*e.transform, cols, parameters);
+  static std::mutex making;
+  static std::map<std::pair<const Encoding*, const Transform*>, std::unique_ptr<const Encoding>> made;
+  std::lock_guard lock(making);
+  std::unique_ptr<const Encoding>& known = made[{&e, &bound}];
+  if (!known) {
+    auto fresh = std::make_unique<Encoding>(e);
+    fresh->bound = &bound;
+    fresh->bound_cols = cols;
+    known = std::move(fresh);
+  }
+  return *known;
+}
+
 void Encoding::encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept {
   if (!transform) return kind->encode(*this, isa, x, first, last, memory);
   const Encoding* self = this;
@@ -183,13 +213,14 @@ namespace {
 
 void encode_transformed(std::span<const Encoding* const> encodings, std::span<void* const> memories, Isa isa, const float* x, i64 cols, i64 t) noexcept {
   alignas(64) float turned[kMostTransformed + 16];  // more, that encoders may read
-  const TransformRow* made = nullptr;
+  const Transform* made = nullptr;
   for (std::size_t i = 0; i < encodings.size(); i++) {
     const Encoding& e = *encodings[i];
     if (!e.transform) continue;
-    if (e.transform != made) transform_of(*e.transform, cols).input(isa, x, turned);
-    made = e.transform;
-    e.kind->encode(e, isa, {turned, t + 1, cols, 0}, t, t + 1, memories[i]);  // stride 0: row t is this one
+    const Transform* transform = e.bound ? e.bound : &transform_of(*e.transform, cols);
+    if (transform != made) transform->input(isa, x, turned);
+    made = transform;
+    e.kind->encode(e, isa, {turned, t + 1, e.outputs(cols), 0}, t, t + 1, memories[i]);  // stride 0: row t is this one
   }
 }
 
@@ -216,7 +247,7 @@ void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matr
     encoding.encode(isa, x, 0, x.rows, memory.data());
   }
   for (i64 t = 0; t < x.rows; t++)
-    for (i64 c = 0; c < x.cols; c++) out(t, c) = bytes == 0 ? x(t, c) : encoding.kind->value(encoding, memory.data(), t, c);
+    for (i64 c = 0; c < out.cols; c++) out(t, c) = bytes == 0 ? x(t, c) : encoding.kind->value(encoding, memory.data(), t, c);
 }
 
 }  // namespace bitkerf

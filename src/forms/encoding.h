@@ -41,12 +41,21 @@ struct Encoding {
   const TransformRow* transform = nullptr;   // of a row before it is encoded
   const Encoding* of_transformed = nullptr;  // with a transform: the encoding without it
   const Encoding& plain() const { return of_transformed ? *of_transformed : *this; }
+  // The transform with its parameters, where it has any (see with_parameters); it fits inputs of bound_cols columns.
+  const Transform* bound = nullptr;
+  i64 bound_cols = 0;
+  // Whether inputs of so many columns can be encoded: a transform fits, and has its parameters if it needs them.
+  bool fits(i64 cols) const;
+  // Of inputs that it fits; nullptr: none.
+  const Transform* transform_for(i64 cols) const;
+  // Columns that kernels see of an input of so many.
+  i64 outputs(i64 cols) const { return bound ? bound->outputs(cols) : cols; }
 
   bool has_tables() const { return bits > 0 && bits <= 8; }
   bool has_planes() const { return bits > 0 && bits <= 4; }
-  i64 bytes(i64 tokens, i64 cols) const { return kind->bytes(*this, tokens, cols); }
+  i64 bytes(i64 tokens, i64 cols) const { return kind->bytes(*this, tokens, outputs(cols)); }
   // Lays out `memory` (64-byte aligned, bytes(tokens, cols) long); `memory` is then what kernels get as input.
-  void prepare(void* memory, i64 tokens, i64 cols) const noexcept { kind->prepare(*this, memory, tokens, cols); }
+  void prepare(void* memory, i64 tokens, i64 cols) const noexcept { kind->prepare(*this, memory, tokens, outputs(cols)); }
   void encode(Isa isa, Matrix<const float> x, i64 first, i64 last, void* memory) const noexcept;
 };
 inline constexpr i64 kRowGroup = 0;
@@ -56,6 +65,9 @@ std::span<const Encoding> encodings();
 const Encoding& encoding(std::string_view name);  // unknown names answer with the known ones (Fault::usage)
 // A plain encoding of rows that are transformed (nullptr: not).
 const Encoding& transformed(const Encoding& plain, const TransformRow* transform);
+// A transformed encoding whose transform has these parameters, which it must take: kept for good, one for each content, so
+// that matrices with the same share what is encoded.
+const Encoding& with_parameters(const Encoding& transformed, i64 cols, std::span<const float> parameters);
 const Encoding& float_input();
 // int8 with the rule of llama.cpp's Q8_0 blocks.
 const Encoding& int8_input();
@@ -78,7 +90,7 @@ struct IntRows {
   int bits;
   bool bipolar;
 };
-// What kernels multiply: x after its encoding, as exact values (rows, cols). The reference of tests and checks.
+// What kernels multiply: x after its encoding, as exact values (rows, outputs(cols)). The reference of tests and checks.
 void decode_input(const Encoding& encoding, Isa isa, Matrix<const float> x, Matrix<double> out);
 
 // Token t of several encodings of one input: a transform that they share is made once.

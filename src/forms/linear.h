@@ -1,6 +1,7 @@
 // The only thing a model knows of its matrices: y = W x.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,6 +25,10 @@ class Linear {
 
   // Matrices of this one's columns whose rows, one below the other, are its own; empty: it is multiplied as a whole.
   virtual std::span<const std::unique_ptr<Linear>> parts() const { return {}; }
+  // With parts: row i of them, one below the other, is this one's row row_order()[i]; empty: row i.
+  virtual std::span<const std::int32_t> row_order() const { return {}; }
+  // Packed matrices of this one's rows, each of some of its columns, whose sum it is; empty: it is none.
+  virtual std::span<const std::unique_ptr<Linear>> addends() const { return {}; }
 
   // The exact weights this layer stands for, rows [first, first + out.rows): the judge in tests, and the lookup of a
   // tied embedding. May be called from several threads.
@@ -36,8 +41,11 @@ struct Product {
   Matrix<float> y;  // (tokens, linear->shape().rows)
 };
 void multiply(std::span<const Product> products, Matrix<const float> x, Context& context) noexcept;
-// One matrix of parts, at least one: rows of different formats, forms and encodings.
-std::unique_ptr<Linear> stack_rows(std::vector<std::unique_ptr<Linear>> parts);
+// One matrix of parts, at least one: rows of different formats, forms and encodings. order: a permutation of the rows (see
+// row_order()), or empty.
+std::unique_ptr<Linear> stack_rows(std::vector<std::unique_ptr<Linear>> parts, std::vector<std::int32_t> order = {});
+// The sum of packed matrices that read one input, at least one: columns of different formats, forms and encodings.
+std::unique_ptr<Linear> add_columns(std::vector<std::unique_ptr<Linear>> addends);
 // Arena bytes that multiply() takes at most for these layers.
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens);
 

@@ -84,14 +84,18 @@ std::unique_ptr<PackedLinear> open_matrix(std::string_view name, const PackedMat
   const std::string& format = matrix.format.name;
   if (!row.open || !row.holds_format(matrix.format)) fail(Fault::file, "the form {} does not hold {}", name, format);
   if (!takes(row, matrix.format, *matrix.input)) fail(Fault::file, "the form {} does not multiply {} by {}", name, format, matrix.input->name);
-  if (const TransformRow* transform = matrix.input->transform; transform && !transform->fits(matrix.shape.cols))
-    fail(Fault::file, "the transform {} does not fit rows of {} weights", transform->name, matrix.shape.cols);
+  const Encoding& input = *matrix.input;
+  if (input.bound ? input.outputs(input.bound_cols) != matrix.shape.cols : !input.fits(matrix.shape.cols))
+    fail(Fault::file, "the transform {} does not fit rows of {} weights", input.transform->name, matrix.shape.cols);
   return row.open(matrix, read_bits);
 }
 
 const TransformRow* studied_transform(std::string_view form) {
   const std::size_t slash = form.find('/');
-  return slash != form.npos && form.substr(slash) == "/dense" ? &transform(form.substr(0, slash)) : nullptr;
+  if (slash == form.npos || form.substr(slash) != "/dense") return nullptr;
+  const TransformRow& row = transform(form.substr(0, slash));
+  if (row.has_parameters()) fail(Fault::usage, "'{}': the transform {} has parameters, which recipes choose", form, row.name);
+  return &row;
 }
 
 std::unique_ptr<Linear> make_linear(const StoredMatrix& matrix, std::string_view forced, Threads& threads) {

@@ -12,7 +12,9 @@ struct Job {
   const PanelKernels* kernels;
   const void* input;
   Matrix<float> y;
-  i64 first_panel;  // in the numbering over all jobs
+  const std::int32_t* rows;  // output i goes to column rows[i] of y; nullptr: i
+  i64 addends;               // jobs behind this one whose outputs are added to its own; they are done with it
+  i64 first_panel;           // in the numbering over all jobs but addends
 };
 
 // Rows of the output that the panel really has; the last panel may be short.
@@ -20,13 +22,28 @@ i64 rows_of(const Job& job, i64 panel) {
   return std::min(kPanelRows, job.linear->shape().rows - panel * kPanelRows);
 }
 
+void put(const Job& job, i64 token, i64 first_row, const float* from, i64 rows) {
+  float* y = job.y.row(token);
+  if (!job.rows) std::copy_n(from, rows, y + first_row);
+  else
+    for (i64 r = 0; r < rows; r++) y[job.rows[first_row + r]] = from[r];
+}
+
 void one_token(const Job& job, i64 first, i64 last) {
   for (i64 p = first; p < last; p++) {
-    i64 rows = rows_of(job, p);
-    float edge[kPanelRows];
-    float* y = job.y.row(0) + p * kPanelRows;
-    job.kernels->one(job.linear->kernel_data(), job.linear->panel(p), job.linear->shape().cols, job.input, 1, 0, rows == kPanelRows ? y : edge);
-    if (rows < kPanelRows) std::copy_n(edge, rows, y);
+    const i64 rows = rows_of(job, p);
+    auto one = [&](const Job& j, float* y) { j.kernels->one(j.linear->kernel_data(), j.linear->panel(p), j.linear->shape().cols, j.input, 1, 0, y); };
+    if (rows == kPanelRows && !job.rows && job.addends == 0) {
+      one(job, job.y.row(0) + p * kPanelRows);
+      continue;
+    }
+    float sum[kPanelRows], more[kPanelRows];
+    one(job, sum);
+    for (i64 a = 1; a <= job.addends; a++) {
+      one(*(&job + a), more);
+      for (i64 r = 0; r < kPanelRows; r++) sum[r] += more[r];
+    }
+    put(job, 0, p * kPanelRows, sum, rows);
   }
 }
 
@@ -45,9 +62,8 @@ void multiply_tile(const Job& job, const void* tile, i64 cols, i64 col, i64 coun
   }
 }
 
-// Panels [first, last), at most kSummedPanels, times tokens [token, token + tokens). Their sums lie together in `sums` and
-// go to y at the end, so that y (whose rows are pages apart) is written once, in runs of several cache lines.
-void panels_of_tokens(const Job& job, i64 first, i64 last, i64 token, i64 tokens, void* scratch, float* sums) {
+// Panels [first, last) times tokens [token, token + tokens).
+void sum_panels(const Job& job, i64 first, i64 last, i64 token, i64 tokens, void* scratch, float* sums) {
   const i64 cols = round_up(job.linear->shape().cols, job.linear->input().pad), stride = (last - first) * kPanelRows;
   // Columns outside, panels inside: the activations of one pass stay in L2 while the panels go by.
   for (i64 col = 0; col < cols; col += kPassCols) {
@@ -57,8 +73,20 @@ void panels_of_tokens(const Job& job, i64 first, i64 last, i64 token, i64 tokens
       multiply_tile(job, tile, cols, col, count, token, tokens, sums + (p - first) * kPanelRows, stride);
     }
   }
+}
+
+// At most kSummedPanels of them. Their sums lie together in `sums` and go to y at the end, so that y (whose rows are pages
+// apart) is written once, in runs of several cache lines. Behind them there is room for those of addends.
+void panels_of_tokens(const Job& job, i64 first, i64 last, i64 token, i64 tokens, void* scratch, float* sums) {
+  const i64 stride = (last - first) * kPanelRows;
+  sum_panels(job, first, last, token, tokens, scratch, sums);
+  for (i64 a = 1; a <= job.addends; a++) {
+    float* more = sums + stride * tokens;
+    sum_panels(*(&job + a), first, last, token, tokens, scratch, more);
+    for (i64 i = 0; i < stride * tokens; i++) sums[i] += more[i];
+  }
   const i64 rows = (last - first - 1) * kPanelRows + rows_of(job, last - 1);
-  for (i64 t = 0; t < tokens; t++) std::copy_n(sums + t * stride, rows, job.y.row(token + t) + first * kPanelRows);
+  for (i64 t = 0; t < tokens; t++) put(job, token + t, first * kPanelRows, sums + t * stride, rows);
 }
 
 void many_tokens(const Job& job, i64 first, i64 last, void* scratch, float* sums) {
@@ -67,8 +95,8 @@ void many_tokens(const Job& job, i64 first, i64 last, void* scratch, float* sums
       panels_of_tokens(job, p, std::min(p + kSummedPanels, last), token, std::min(kTokensAtOnce, job.y.rows - token), scratch, sums);
 }
 
-i64 sums_scratch(i64 tokens) {
-  return tokens == 1 ? 0 : kSummedPanels * std::min(tokens, kTokensAtOnce) * kPanelRows * static_cast<i64>(sizeof(float));
+i64 sums_scratch(i64 tokens, bool addends) {
+  return tokens == 1 ? 0 : (addends ? 2 : 1) * kSummedPanels * std::min(tokens, kTokensAtOnce) * kPanelRows * static_cast<i64>(sizeof(float));
 }
 
 i64 tile_scratch(const PackedLinear& linear, const PanelKernels& kernels) {
@@ -87,7 +115,7 @@ const PanelKernels& choose(const PackedLinear& linear, const Context& context, i
 
 i64 packed_parts(const Linear& linear) {
   i64 count = 0;
-  for_packed(linear, [&](const PackedLinear&, i64) { return ++count < 0; });
+  for_packed(linear, [&](const PackedLinear&, PartPlace) { return ++count < 0; });
   return count;
 }
 i64 packed_parts(std::span<const Product> products) {
@@ -109,8 +137,10 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
 
   Job* jobs = context.arena.take<Job>(packed_parts(products));
   i64 count = 0, panels = 0, scratch_bytes = 0;
-  auto add = [&](const PackedLinear& linear, Matrix<float> y) {
-    CHECK_EQ(linear.shape().cols, cols);
+  Job* summed = nullptr;  // what an addend is added to
+  bool addends = false;
+  auto add = [&](const PackedLinear& linear, Matrix<float> y, PartPlace place) {
+    CHECK_EQ(linear.input_cols(), cols);
     CHECK_EQ(y.rows, tokens);
     const PanelKernels& kernels = choose(linear, context, tokens);
     const void* memory = input(linear);
@@ -119,20 +149,27 @@ void multiply_inputs(std::span<const Product> products, i64 tokens, i64 cols, Co
       for (i64 i = 0; i < count; i++) prepared |= jobs[i].input == memory && jobs[i].kernels->prepare == kernels.prepare;
       if (!prepared) kernels.prepare(memory, 0);
     }
-    jobs[count++] = {&linear, &kernels, memory, y, panels};
-    panels += linear.panels();
+    jobs[count] = {&linear, &kernels, memory, y, place.rows, 0, panels};
+    if (place.adds) {
+      summed->addends++;
+      addends = true;
+    } else {
+      summed = &jobs[count];
+      panels += linear.panels();
+    }
+    count++;
     scratch_bytes = std::max(scratch_bytes, tile_scratch(linear, kernels));
   };
   for (const Product& product : products)
-    for_packed(*product.linear, [&](const PackedLinear& linear, i64 row) {
-      add(linear, product.y.sub_cols(row, linear.shape().rows));
+    for_packed(*product.linear, [&](const PackedLinear& linear, PartPlace place) {
+      add(linear, product.y.sub_cols(place.first_row, linear.shape().rows), place);
       return false;
     });
 
-  const i64 sums_bytes = sums_scratch(tokens), worker_bytes = scratch_bytes + sums_bytes;
+  const i64 sums_bytes = sums_scratch(tokens, addends), worker_bytes = scratch_bytes + sums_bytes;
   std::byte* scratch = tokens == 1 ? nullptr : context.arena.take<std::byte>(worker_bytes * context.threads.count());
   auto work = [&](int worker, i64 first, i64 last) {
-    for (i64 i = 0; i < count; i++) {
+    for (i64 i = 0; i < count; i += 1 + jobs[i].addends) {
       const Job& job = jobs[i];
       i64 a = std::max<i64>(first - job.first_panel, 0), b = std::min(last - job.first_panel, job.linear->panels());
       if (a >= b) continue;
@@ -180,11 +217,13 @@ void multiply(std::span<const Product> products, const ProductInput& input, Cont
 i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
   // An upper bound: for kMaxThreads workers' tiles of the largest kind.
   i64 bytes = 0, tile = 0, parts = 0;
+  bool addends = false;
   std::vector<const Encoding*> known;
-  auto add = [&](const PackedLinear& p, i64) {
+  auto add = [&](const PackedLinear& p, PartPlace place) {
     parts++;
+    addends |= place.adds;
     if (std::find(known.begin(), known.end(), &p.input()) == known.end()) {
-      bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.shape().cols));
+      bytes += Arena::bytes_of<std::byte>(p.input().bytes(tokens, p.input_cols()));
       known.push_back(&p.input());
     }
     for (const IsaRow& isa : isas()) {
@@ -195,7 +234,7 @@ i64 multiply_scratch(std::span<const Linear* const> linears, i64 tokens) {
     return false;
   };
   for (const Linear* linear : linears) for_packed(*linear, add);
-  return bytes + Arena::bytes_of<Job>(parts) + 2 * Arena::bytes_of<void*>(parts) + Arena::bytes_of<std::byte>((tile + sums_scratch(tokens)) * kMaxThreads);
+  return bytes + Arena::bytes_of<Job>(parts) + 2 * Arena::bytes_of<void*>(parts) + Arena::bytes_of<std::byte>((tile + sums_scratch(tokens, addends)) * kMaxThreads);
 }
 
 void PackedLinear::apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept {
@@ -204,8 +243,9 @@ void PackedLinear::apply(Matrix<const float> x, Matrix<float> y, Context& contex
 }
 
 void PackedLinear::expand(i64 first, Matrix<float> out) const noexcept {
-  expand_stored(first, out);
-  if (!transform_) return;
+  if (!transform_) return expand_stored(first, out);
+  CHECK_EQ(out.cols, input_cols());
+  expand_stored(first, {out.data, out.rows, shape_.cols, out.stride});  // at most as wide
   for (i64 r = 0; r < out.rows; r++) transform_->original(isa_, out.row(r), out.row(r));
 }
 

@@ -66,6 +66,8 @@ class PackedLinear : public Linear {
   virtual void expand_stored(i64 first, Matrix<float> out) const noexcept = 0;
 
   Shape shape() const final { return shape_; }
+  // Of the inputs that it multiplies: more than it has where its transform picks some of them.
+  i64 input_cols() const { return input_->bound ? input_->bound_cols : shape_.cols; }
   void expand(i64 first, Matrix<float> out) const noexcept final;
   i64 bytes() const override { return panels() * panel_bytes_; }
   void apply(Matrix<const float> x, Matrix<float> y, Context& context) const noexcept final;
@@ -79,7 +81,7 @@ class PackedLinear : public Linear {
   // Panels that lie elsewhere (a mapped file) and outlive this; 64-byte aligned.
   PackedLinear(Shape shape, i64 panel_bytes, const Encoding& input, const std::byte* bytes)
       : shape_(shape), panel_bytes_(panel_bytes), input_(&input),
-        transform_(input.transform ? &transform_of(*input.transform, shape.cols) : nullptr), isa_(chosen_isa()), bytes_(bytes) {}
+        transform_(input.transform_for(input.bound ? input.bound_cols : shape.cols)), isa_(chosen_isa()), bytes_(bytes) {}
   std::byte* writable_panel(i64 i) { return data_.data() + i * panel_bytes_; }
 
  private:

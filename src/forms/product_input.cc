@@ -9,7 +9,7 @@ bool for_encodings(std::span<const Linear* const> readers, Use&& use) {
   bool floats = false;
   auto every_part = [&](auto&& of) {
     for (const Linear* reader : readers)
-      if (for_packed(*reader, [&](const PackedLinear& part, i64) { return of(part); })) return;
+      if (for_packed(*reader, [&](const PackedLinear& part, PartPlace) { return of(part); })) return;
   };
   every_part([&](const PackedLinear& part) {
     bool before = false;

@@ -41,15 +41,31 @@ class ProductInput {
   float* rows_ = nullptr;  // else one row for every worker
 };
 
-// Every matrix that models see is packed, or made of parts that are: calls use(part, its first row) until one answers true,
+// Where the outputs of a packed part of a matrix go.
+struct PartPlace {
+  i64 first_row = 0;
+  const std::int32_t* rows = nullptr;  // output i is row first_row + rows[i]; nullptr: row first_row + i
+  bool adds = false;                   // to what the part before it gave, which has the same rows
+};
+
+// Every matrix that models see is packed, or made of parts that are: calls use(part, its place) until one answers true,
 // and returns whether one did.
 template <class Use>
-bool for_packed(const Linear& linear, Use&& use, i64 first_row = 0) {
-  if (auto* p = dynamic_cast<const PackedLinear*>(&linear)) return use(*p, first_row);
-  CHECK(!linear.parts().empty());
+bool for_packed(const Linear& linear, Use&& use, PartPlace place = {}) {
+  if (auto* p = dynamic_cast<const PackedLinear*>(&linear)) return use(*p, place);
+  CHECK(!linear.parts().empty() || !linear.addends().empty());
+  for (const std::unique_ptr<Linear>& addend : linear.addends()) {
+    if (for_packed(*addend, use, place)) return true;
+    place.adds = true;
+  }
+  if (!linear.row_order().empty()) {
+    CHECK(place.rows == nullptr);
+    place.rows = linear.row_order().data();
+  }
   for (const std::unique_ptr<Linear>& part : linear.parts()) {
-    if (for_packed(*part, use, first_row)) return true;
-    first_row += part->shape().rows;
+    if (for_packed(*part, use, place)) return true;
+    if (place.rows) place.rows += part->shape().rows;
+    else place.first_row += part->shape().rows;
   }
   return false;
 }

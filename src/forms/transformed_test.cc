@@ -114,6 +114,7 @@ TEST(Transformed, ProductsAreThoseOfTheOriginalWeights) {
   Threads threads(2);
   for (const TransformRow& row : transforms())
     for (const Case& c : kCases) {
+      if (row.has_parameters()) continue;
       SCOPED_TRACE(std::string(row.name) + " " + c.form + " " + c.format + " " + c.input);
       for (i64 cols : {192, 576}) {
         const i64 rows = 37, tokens = 7;
@@ -190,6 +191,55 @@ TEST(Transformed, MatricesWithAndWithoutShareAnInput) {
   expect_same_everywhere(all, x.view(), together);
 }
 
+// A transform with parameters gives, bit for bit, the products of inputs that were transformed before.
+TEST(Transformed, ParametersAreThoseOfTheEncoding) {
+  Threads threads(2);
+  const i64 cols = 576, rows = 70, tokens = 6;
+  std::vector<float> factors, picked;
+  for (i64 c = 0; c < cols; c++) factors.push_back(c % 11 == 0 ? 0 : 0.3f + static_cast<float>(c % 5));
+  for (i64 c = 0; c < cols; c += 11) picked.push_back(static_cast<float>(c));
+  OwnedMatrix<float> x = random_matrix(tokens, cols, 7);
+  struct Kind {
+    const char* name;
+    const std::vector<float>& parameters;
+  };
+  for (const Kind& kind : {Kind{"diagonal", factors}, Kind{"columns", picked}})
+    for (const Case& c : kCases) {
+      SCOPED_TRACE(std::string(kind.name) + " " + c.form + " " + c.input);
+      const TransformRow& row = transform(kind.name);
+      const Transform& made = transform_of(row, cols, kind.parameters);
+      const i64 seen = made.outputs(cols);
+      if (encoding(c.input).group != kRowGroup && seen % 128 != 0 && seen != cols) continue;
+      const Encoding& open = transformed(encoding(c.input), &row);
+      EXPECT_FALSE(open.fits(cols));
+      const Encoding& input = with_parameters(open, cols, kind.parameters);
+      EXPECT_EQ(&input, &with_parameters(open, cols, kind.parameters));
+      OwnedMatrix<float> w = random_matrix(rows, seen, 8), turned(tokens, seen);
+      for (i64 t = 0; t < tokens; t++) {
+        std::vector<float> y(static_cast<std::size_t>(cols));
+        made.input(chosen_isa(), x.view().row(t), y.data());
+        std::copy_n(y.begin(), seen, turned.view().row(t));
+      }
+      Quantized q = nearest(c.format, w.view());
+      Linears linears, plain;
+      linears.push_back(form(c.form).pack(q, input, threads));
+      plain.push_back(form(c.form).pack(q, encoding(c.input), threads));
+      OwnedMatrix<float> want = products(plain, turned.view(), tokens, threads, chosen_isa());
+      const auto& packed = dynamic_cast<const PackedLinear&>(*linears[0]);
+      EXPECT_EQ(packed.input_cols(), cols);
+      EXPECT_TRUE(same_bits(products(linears, x.view(), tokens, threads, chosen_isa()), want));
+      OwnedMatrix<float> stored(rows, seen), back(rows, cols);
+      packed.expand_stored(0, stored.view());
+      packed.expand(0, back.view());
+      for (i64 r = 0; r < rows; r++) {
+        std::vector<float> original(static_cast<std::size_t>(cols));
+        std::copy_n(stored.view().row(r), seen, original.begin());
+        made.original(chosen_isa(), original.data(), original.data());
+        ASSERT_EQ(std::memcmp(original.data(), back.view().row(r), static_cast<std::size_t>(cols) * 4), 0);
+      }
+    }
+}
+
 TEST(RowParts, AreTheMatrix) {
   Threads threads(2);
   const i64 cols = 192;
@@ -255,6 +305,86 @@ TEST(Transformed, DenseStudyIsTheMatrix) {
   for (i64 t = 0; t < 4; t++)
     for (i64 r = 0; r < rows; r++) ASSERT_NEAR(a(t, r), b(t, r), bound);
   EXPECT_THROW(make_linear(stored, "hadamar/dense", threads), std::exception);
+}
+
+TEST(RowParts, MayBeScattered) {
+  Threads threads(2);
+  for (i64 rows : {576, 192, 5000}) {
+    const i64 cols = 96;
+    OwnedMatrix<float> x = random_matrix(9, cols, 11), w = random_matrix(rows, cols, 12);
+    std::mt19937 random(static_cast<unsigned>(rows));
+    std::vector<std::int32_t> high, low;
+    for (i64 r = 0; r < rows; r++) (random() % 10 == 0 ? high : low).push_back(static_cast<std::int32_t>(r));
+    std::vector<std::unique_ptr<Linear>> parts;
+    std::vector<std::int32_t> order;
+    OwnedMatrix<float> want(9, rows);
+    for (const auto& [picked, format] : {std::pair{&low, "int4.f32.g32"}, std::pair{&high, "int8.f32.g32"}}) {
+      OwnedMatrix<float> own(static_cast<i64>(picked->size()), cols);
+      for (std::size_t i = 0; i < picked->size(); i++) std::copy_n(w.view().row((*picked)[i]), cols, own.view().row(static_cast<i64>(i)));
+      Linears alone;
+      alone.push_back(form("int_dot").pack(nearest(format, own.view()), encoding("int8.g32"), threads));
+      OwnedMatrix<float> y = products(alone, x.view(), 9, threads, chosen_isa());
+      for (i64 t = 0; t < 9; t++)
+        for (std::size_t i = 0; i < picked->size(); i++) want(t, (*picked)[i]) = y(t, static_cast<i64>(i));
+      parts.push_back(std::move(alone[0]));
+      order.insert(order.end(), picked->begin(), picked->end());
+    }
+    Linears whole;
+    whole.push_back(stack_rows(std::move(parts), order));
+    expect_same_everywhere(whole, x.view(), want);
+    OwnedMatrix<float> all(rows, cols), some(7, cols);
+    whole[0]->expand(0, all.view());
+    whole[0]->expand(50, some.view());
+    EXPECT_EQ(std::memcmp(all.view().row(50), some.view().data, 7 * cols * sizeof(float)), 0);
+    for (i64 r = 0; r < rows; r++)
+      for (i64 c = 0; c < cols; c++) ASSERT_NEAR(all(r, c), w(r, c), 0.5);  // half a step of int4
+  }
+}
+
+// Columns of 16 bits beside others of 8: sums of exact integers, each with its scales; as part of a matrix of rows too.
+TEST(ColumnParts, AddUp) {
+  Threads threads(2);
+  const i64 cols = 192, rows = 77, tokens = 5;
+  OwnedMatrix<float> x = random_matrix(tokens, cols, 13), w = random_matrix(rows, cols, 14);
+  for (i64 t = 0; t < tokens; t++) x(t, 17) *= 60, x(t, 101) *= 80;
+  for (const std::vector<float>& picked : {std::vector<float>{17, 101}, std::vector<float>{0, 1, 2, 191}}) {
+    std::vector<float> mask(static_cast<std::size_t>(cols), 1.0f);
+    for (float c : picked) mask[static_cast<std::size_t>(c)] = 0;
+    OwnedMatrix<float> rest(rows, cols), own(rows, static_cast<i64>(picked.size())), want(tokens, rows);
+    for (i64 r = 0; r < rows; r++) {
+      for (i64 c = 0; c < cols; c++) rest(r, c) = w(r, c) * mask[static_cast<std::size_t>(c)];
+      for (std::size_t i = 0; i < picked.size(); i++) own(r, static_cast<i64>(i)) = w(r, static_cast<i64>(picked[i]));
+    }
+    const Encoding& masked = with_parameters(transformed(encoding("int8.row"), &transform("diagonal")), cols, mask);
+    const Encoding& some = with_parameters(transformed(encoding("fixed16.row"), &transform("columns")), cols, picked);
+    Quantized q8 = nearest("int8.f32.row", rest.view()), q16 = nearest("int16.f32.row", own.view());
+    Linears main, split;
+    main.push_back(form("int_dot").pack(q8, masked, threads));
+    split.push_back(form("fixed_point").pack(q16, some, threads));
+    OwnedMatrix<float> a = products(main, x.view(), tokens, threads, chosen_isa()), b = products(split, x.view(), tokens, threads, chosen_isa());
+    // The part of 8 bits against integers: code sums are exact, then two scales.
+    OwnedMatrix<double> seen(tokens, cols);
+    decode_input(masked, chosen_isa(), x.view(), seen.view());
+    for (i64 t = 0; t < tokens; t++) {
+      double top = 0;
+      for (i64 c = 0; c < cols; c++) top = std::max(top, std::fabs(double{x(t, c)}) * mask[static_cast<std::size_t>(c)]);
+      const float scale = static_cast<float>(top) / 127.0f;
+      for (i64 r = 0; r < rows; r++) {
+        i64 sum = 0;
+        for (i64 c = 0; c < cols; c++) sum += (q8.codes(r, c) - 128) * std::lround(seen(t, c) / scale);
+        EXPECT_FLOAT_EQ(a(t, r), static_cast<float>(sum) * scale * q8.scales(r, 0)) << t << ' ' << r;
+        want(t, r) = a(t, r) + b(t, r);
+      }
+    }
+    Linears whole;
+    main.push_back(std::move(split[0]));
+    whole.push_back(add_columns(std::move(main)));
+    expect_same_everywhere(whole, x.view(), want);
+    OwnedMatrix<float> all(rows, cols);
+    whole[0]->expand(0, all.view());
+    for (i64 r = 0; r < rows; r++)
+      for (i64 c = 0; c < cols; c++) ASSERT_NEAR(all(r, c), w(r, c), 0.03);
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/printable.h"
 #include "forms/list.h"
+#include "models/packed_part.h"
 
 namespace bitkerf {
 namespace {
@@ -49,34 +50,43 @@ std::unique_ptr<Linear> FileSource::open_packed(std::string_view matrix, Shape s
   std::vector<const PackedTensor*> entries;
   for (const PackedTensor& entry : packed_)
     if (entry.matrix == matrix && entry.first >= rows.first && entry.first < end) entries.push_back(&entry);
-  std::sort(entries.begin(), entries.end(), [](const PackedTensor* a, const PackedTensor* b) { return a->first < b->first; });
-  std::vector<std::unique_ptr<Linear>> parts;
-  i64 row = rows.first;
+  std::stable_sort(entries.begin(), entries.end(), [](const PackedTensor* a, const PackedTensor* b) { return a->first < b->first; });
+  // Parts one below the other; those of the same rows are columns of one.
+  std::vector<std::vector<std::unique_ptr<Linear>>> parts;
+  std::vector<std::int32_t> order, last;
+  bool scattered = false;
   for (const PackedTensor* entry : entries) {
-    if (entry->first != row || entry->first + entry->shape.rows > end || entry->shape.cols != shape.cols || entry->total != total)
+    std::vector<std::int32_t> own = rows_of(file_, *entry);
+    if (entry->shape.cols != shape.cols || entry->total != total || own.back() >= end)
       fail(Fault::file, "{}: packed matrix '{}' is ({}, {}) of {} rows from row {}; expected at most ({}, {}) of {} from row {}", file_.path(),
-           entry->tensor, entry->shape.rows, entry->shape.cols, entry->total, entry->first, end - row, shape.cols, total, row);
-    parts.push_back(open_part(*entry));
-    row += entry->shape.rows;
+           entry->tensor, entry->shape.rows, entry->shape.cols, entry->total, own.front(), shape.rows, shape.cols, total, rows.first);
+    const bool columns = !entry->transform.empty() && own == last;
+    if (!columns) {
+      parts.emplace_back();
+      scattered |= !entry->scattered.empty();
+      for (std::int32_t row : own) order.push_back(row - static_cast<std::int32_t>(rows.first));
+    }
+    parts.back().push_back(open_part(*entry));
+    last = std::move(own);
   }
-  if (row != end)
-    fail(Fault::file, "{}: has no packed rows from {} of '{}', which the architecture needs", file_.path(), row, matrix);
-  return parts.size() == 1 ? std::move(parts[0]) : stack_rows(std::move(parts));
+  std::vector<bool> there(static_cast<std::size_t>(shape.rows));
+  for (std::int32_t row : order) {
+    if (there[static_cast<std::size_t>(row)]) fail(Fault::file, "{}: row {} of '{}' is packed twice", file_.path(), row + rows.first, matrix);
+    there[static_cast<std::size_t>(row)] = true;
+  }
+  if (auto missing = std::find(there.begin(), there.end(), false); missing != there.end())
+    fail(Fault::file, "{}: has no packed rows from {} of '{}', which the architecture needs", file_.path(), rows.first + (missing - there.begin()), matrix);
+  std::vector<std::unique_ptr<Linear>> stacked;
+  for (auto& columns : parts) stacked.push_back(columns.size() == 1 ? std::move(columns[0]) : add_columns(std::move(columns)));
+  if (!scattered) order.clear();
+  return stacked.size() == 1 && !scattered ? std::move(stacked[0]) : stack_rows(std::move(stacked), std::move(order));
 }
 
-std::unique_ptr<Linear> FileSource::open_part(const PackedTensor& entry) {
-  const Tensor& t = tensor(entry.tensor);
-  if (t.type->name != "I8") fail(Fault::file, "{}: packed matrix '{}' is stored as {}; expected I8", file_.path(), t.name, t.type->name);
-  if (reinterpret_cast<std::uintptr_t>(t.data) % kAlignment != 0)
-    fail(Fault::file, "{}: packed matrix '{}' does not lie on a {}-byte boundary", file_.path(), t.name, kAlignment);
-  try {
-    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
-                                           {t.data, static_cast<std::size_t>(t.bytes)}}, read_bits_);
-    done(t, t.bytes);
-    return linear;
-  } catch (const Error& error) {
-    fail(Fault::file, "{}: packed matrix '{}': {}", file_.path(), t.name, error.what());
-  }
+std::unique_ptr<PackedLinear> FileSource::open_part(const PackedTensor& entry) {
+  std::unique_ptr<PackedLinear> linear = open_packed_tensor(file_, entry, read_bits_);
+  for (const std::string& name : {entry.tensor, entry.transform, entry.scattered})
+    if (!name.empty() && !used_.contains(name)) done(tensor(name), tensor(name).bytes);
+  return linear;
 }
 
 Shape FileSource::shape(std::string_view full_name) const {

@@ -7,6 +7,7 @@
 
 #include "files/model_file.h"
 #include "files/packed_tensors.h"
+#include "forms/packed.h"
 #include "models/source.h"
 
 namespace bitkerf {
@@ -35,7 +36,7 @@ class FileSource final : public LinearSource {
   void done(const Tensor& tensor, i64 bytes);
   const PackedTensor* packed(std::string_view matrix) const;  // the first part of a packed matrix, or nullptr
   std::unique_ptr<Linear> open_packed(std::string_view matrix, Shape shape, const Rows& rows);
-  std::unique_ptr<Linear> open_part(const PackedTensor& entry);
+  std::unique_ptr<PackedLinear> open_part(const PackedTensor& entry);
 
   const ModelFile& file_;
   std::string form_;

@@ -300,7 +300,8 @@ std::vector<Recipe> recipes_of(const ModelMatrix& matrix, const CandidateOptions
   std::vector<Recipe> recipes;
   for (const std::string& text : texts) {
     Recipe recipe = RecipeBook("x = " + text).of("x");
-    if (!recipe.transform || recipe.transform->fits(matrix.shape.cols)) recipes.push_back(recipe);
+    // Rules with parameters are for plans that name them; their harm is not estimated here.
+    if (!recipe.transform || (!recipe.rule->learn && recipe.transform->fits(matrix.shape.cols))) recipes.push_back(recipe);
   }
   return recipes;
 }

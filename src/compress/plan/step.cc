@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "files/packed_tensors.h"
+#include "models/packed_part.h"
 
 namespace bitkerf {
 namespace {
@@ -59,11 +60,8 @@ Step products_of_step(const ModelFile& file, int read_bits, i64 tokens, int thre
   for (const PackedTensor& entry : entries) {
     Place place(entry.matrix);
     if (place.name == "token_embd" && own_head) continue;  // only looked up
-    const Tensor* tensor = file.find(entry.tensor);
-    if (!tensor) fail(Fault::file, "{}: packed matrix '{}' cannot be opened", file.path(), entry.tensor);
     NumberFormat format = parse_number_format(entry.format);
-    auto linear = open_matrix(entry.form, {format, &encoding(entry.input), entry.shape, entry.scale, {tensor->data, static_cast<std::size_t>(tensor->bytes)}},
-                              read_bits);
+    auto linear = open_packed_tensor(file, entry, read_bits);
     std::string_view product = product_of(place.name);
     // Behind the last attention only the last token goes on.
     bool one = place.layer == -1 || (place.layer == last_layer && product != "qkv");

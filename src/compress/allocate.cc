@@ -1,0 +1,215 @@
+#include "compress/allocate.h"
+
+#include <cblas.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <random>
+
+#include "compress/activations.h"
+#include "compress/plan/matrices.h"
+#include "compress/quantizers/hessian.h"
+#include "compress/recipe.h"
+#include "core/error.h"
+#include "forms/linear.h"
+
+namespace bitkerf {
+namespace {
+
+constexpr DealRow kDeals[] = {
+    {"global", "where a byte or a product lowers the predicted divergence most, whole model", false, true},
+    {"matrix", "the same share in every matrix", true, true},
+    {"random", "by chance", false, false},
+};
+
+// What may get the better recipe.
+struct Choice {
+  double gain, cost;
+  std::size_t group;  // a matrix
+};
+
+// Those that get it: the highest gain for the cost first, while the share lasts.
+std::vector<bool> dealt(const std::vector<Choice>& choices, const Allocation& allocation) {
+  std::vector<std::size_t> order(choices.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (allocation.deal->by_harm) {
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return choices[a].gain * choices[b].cost > choices[b].gain * choices[a].cost; });
+  } else {
+    std::mt19937 random(allocation.seed);
+    for (std::size_t i = order.size(); i > 1; i--) std::swap(order[i - 1], order[random() % i]);
+  }
+  std::map<std::size_t, double> all, used;
+  auto group = [&](const Choice& c) { return allocation.deal->per_matrix ? c.group : 0; };
+  for (const Choice& c : choices) all[group(c)] += c.cost;
+  std::vector<bool> picked(choices.size());
+  for (std::size_t i : order) {
+    const Choice& c = choices[i];
+    double& so_far = used[group(c)];
+    if (so_far + c.cost > allocation.share * all[group(c)] * (1 + 1e-9)) continue;
+    so_far += c.cost;
+    picked[i] = true;
+  }
+  return picked;
+}
+
+Recipe recipe_of_text(const std::string& text) {
+  Recipe recipe = RecipeBook("x = " + text).of("x");
+  if (recipe.keep || (recipe.rule && recipe.rule->learn)) fail(Fault::usage, "'{}': expected a recipe whose transform, if any, has no parameters", text);
+  return recipe;
+}
+
+bool matches(const Allocation& allocation, const std::string& matrix) { return fnmatch(allocation.matrices.c_str(), matrix.c_str(), 0) == 0; }
+
+// dW H dW^T of every row.
+std::vector<double> row_errors(Matrix<const float> weights, const Quantized& quantized, Matrix<const float> moment, Threads& threads) {
+  constexpr i64 kRows = 32;
+  std::vector<double> errors(static_cast<std::size_t>(weights.rows));
+  threads.split(ceil_div(weights.rows, kRows), [&](i64 first_block, i64 last_block) {
+    OwnedMatrix<float> change(kRows, weights.cols), product(kRows, weights.cols);
+    for (i64 block = first_block; block < last_block; block++) {
+      const i64 from = block * kRows, rows = std::min(kRows, weights.rows - from);
+      for (i64 r = 0; r < rows; r++)
+        for (i64 c = 0; c < weights.cols; c++) change(r, c) = weights(from + r, c) - quantized.weight(from + r, c);
+      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kRows, static_cast<blasint>(weights.cols), static_cast<blasint>(weights.cols), 1, change.view().data,
+                  static_cast<blasint>(change.view().stride), moment.data, static_cast<blasint>(moment.stride), 0, product.view().data,
+                  static_cast<blasint>(product.view().stride));
+      for (i64 r = 0; r < rows; r++)
+        for (i64 c = 0; c < weights.cols; c++) errors[static_cast<std::size_t>(from + r)] += double{change(r, c)} * product(r, c);
+    }
+  });
+  return errors;
+}
+
+// "[0:9,12:13]" of the rows that are `wanted`.
+std::string ranges_text(std::span<const char> rows, char wanted) {
+  std::string text;
+  for (std::size_t first = 0, end; first < rows.size(); first = end) {
+    for (end = first + 1; end < rows.size() && rows[end] == rows[first];) end++;
+    if (rows[first] == wanted) text += fmt::format("{}{}:{}", text.empty() ? "[" : ",", first, end);
+  }
+  return text + "]";
+}
+
+std::string kind_of(const std::string& matrix) { return matrix.substr(matrix.rfind('.') + 1); }
+
+struct Share {
+  double picked = 0, all = 0;
+};
+std::string shares_text(const std::map<std::string, Share>& shares) {
+  std::string text;
+  for (const auto& [kind, share] : shares) text += fmt::format("# {:12} {:5.1f} %\n", kind, 100 * share.picked / share.all);
+  return text;
+}
+
+}  // namespace
+
+std::span<const DealRow> deals() { return kDeals; }
+const DealRow& deal(std::string_view name) {
+  std::string known;
+  for (const DealRow& row : kDeals) {
+    if (row.name == name) return row;
+    known += (known.empty() ? "" : ", ") + std::string(row.name);
+  }
+  fail(Fault::usage, "unknown way to deal out '{}': expected one of {}", name, known);
+}
+
+std::string allocate_rows(const ModelFile& file, const Statistics& statistics, const Allocation& allocation, Threads& threads,
+                          const std::function<bool(i64 done, i64 all)>& progress) {
+  openblas_set_num_threads(1);  // `threads` share the work out
+  const Recipe low = recipe_of_text(allocation.low), high = recipe_of_text(allocation.high);
+  ModelMatrices matrices(file, threads);
+  std::vector<Choice> choices;
+  std::vector<const ModelMatrix*> planned;
+  i64 all = 0, done = 0;
+  for (const ModelMatrix& m : matrices.list()) all += matches(allocation, m.name) ? m.shape.rows * m.shape.cols : 0;
+  struct Basis {
+    const InputStatistics* input = nullptr;
+    const TransformRow* row = nullptr;
+    std::unique_ptr<Hessian> hessian;
+  } kept[2];
+  for (const ModelMatrix& matrix : matrices.list()) {
+    if (!matches(allocation, matrix.name)) continue;
+    const InputStatistics* input = statistics.input_of(matrix.name);
+    auto gradient = statistics.gradient.find(matrix.name);
+    if (!input || input->diagonal_only() || gradient == statistics.gradient.end() || static_cast<i64>(gradient->second.size()) != matrix.shape.rows)
+      throw Error(Fault::usage, fmt::format("ranking rows wants moments of the input and gradients of the output of '{}'", matrix.name),
+                  "--calibration FILE, made by `bitkerf calibrate`");
+    std::vector<double> errors[2];
+    for (int which = 0; which < 2; which++) {
+      const Recipe& recipe = which ? high : low;
+      const Transform* transform = nullptr;
+      if (recipe.transform) {
+        if (!recipe.transform->fits(matrix.shape.cols)) fail(Fault::usage, "the transform {} does not fit '{}'", recipe.transform->name, matrix.name);
+        transform = &transform_of(*recipe.transform, matrix.shape.cols);
+      }
+      Basis& basis = kept[which];
+      if (basis.input != input || basis.row != recipe.transform || !basis.hessian) basis = {input, recipe.transform, std::make_unique<Hessian>(*input, transform, threads)};
+      for (const ModelMatrix::Part& part : matrix.parts) {
+        OwnedMatrix<float> weights = matrices.weights(part, threads);
+        if (transform) transform_weights(*transform, weights.view(), threads);
+        Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads, basis.hessian.get()});
+        std::vector<double> own = row_errors(weights.view(), quantized, basis.hessian->moment(), threads);
+        errors[which].insert(errors[which].end(), own.begin(), own.end());
+      }
+    }
+    for (std::size_t r = 0; r < errors[0].size(); r++)
+      choices.push_back({gradient->second[r] * (errors[0][r] - errors[1][r]) / 2, static_cast<double>(matrix.shape.cols), planned.size()});
+    planned.push_back(&matrix);
+    done += matrix.shape.rows * matrix.shape.cols;
+    if (progress && !progress(done, all)) fail(Fault::run_time, "stopped");
+  }
+  std::vector<bool> picked = dealt(choices, allocation);
+  double gain = 0;
+  std::map<std::string, Share> shares;
+  std::string lines;
+  std::size_t at = 0;
+  for (const ModelMatrix* matrix : planned) {
+    std::vector<char> rows;
+    for (i64 r = 0; r < matrix->shape.rows; r++, at++) {
+      rows.push_back(picked[at]);
+      Share& share = shares[kind_of(matrix->name)];
+      share.all += 1, share.picked += picked[at];
+      if (picked[at]) gain += choices[at].gain;
+    }
+    const bool some = std::count(rows.begin(), rows.end(), 1) > 0, others = std::count(rows.begin(), rows.end(), 0) > 0;
+    if (others) lines += fmt::format("{}{} = {}\n", matrix->name, some ? ranges_text(rows, 0) : "", low.text());
+    if (some) lines += fmt::format("{}{} = {}\n", matrix->name, others ? ranges_text(rows, 1) : "", high.text());
+  }
+  return fmt::format("# rows with the second recipe, dealt out {}; they lower the predicted divergence by {:.4g}:\n{}{}", allocation.deal->name, gain,
+                     shares_text(shares), lines);
+}
+
+std::string allocate_inputs(const ModelFile& file, std::span<const std::vector<Token>> windows, const Statistics& statistics, const Allocation& allocation,
+                            Threads& threads, const std::function<bool(i64 done, i64 all)>& progress) {
+  const Recipe recipes[] = {recipe_of_text(allocation.low), recipe_of_text(allocation.high)};
+  std::vector<ActivationPolicy> policies;
+  for (const Recipe& recipe : recipes)
+    policies.emplace_back(fmt::format("{}{}", recipe.rule ? fmt::format("{} | ", recipe.rule->name) : "", encoding(recipe.input).plain().name));
+  std::vector<std::vector<ActivationStudy>> studies = study_activations(file, windows, policies, statistics, threads, progress);
+  std::vector<Choice> choices;
+  for (std::size_t i = 0; i < studies[0].size(); i++) {
+    const ActivationStudy &a = studies[0][i], &b = studies[1][i];
+    // Without gradients: relative errors of outputs, all inputs alike.
+    const bool known = a.harm > 0;
+    choices.push_back({known ? a.harm - b.harm : a.error / a.size - b.error / b.size, static_cast<double>(a.rows * a.cols), i});
+  }
+  std::vector<bool> picked = dealt(choices, allocation);
+  std::string lines;
+  std::map<std::string, Share> shares;
+  double harm = 0;
+  for (std::size_t i = 0; i < choices.size(); i++) {
+    harm += studies[picked[i] ? 1 : 0][i].harm;
+    for (const std::string& matrix : studies[0][i].matrices) {
+      if (!matches(allocation, matrix)) continue;
+      Share& share = shares[kind_of(matrix)];
+      share.all += 1, share.picked += picked[i];
+      lines += fmt::format("{} = {}\n", matrix, recipes[picked[i] ? 1 : 0].text());
+    }
+  }
+  return fmt::format("# inputs with the second recipe, dealt out {}; predicted divergence of activations {:.4g}:\n{}{}", allocation.deal->name, harm,
+                     shares_text(shares), lines);
+}
+
+}  // namespace bitkerf
