@@ -22,14 +22,6 @@ i64 resident_memory() {
   return resident * sysconf(_SC_PAGESIZE);
 }
 
-i64 available_memory() {
-  std::ifstream lines("/proc/meminfo");
-  std::string name;
-  for (i64 kib = 0; lines >> name >> kib; lines.ignore(100, '\n'))
-    if (name == "MemAvailable:") return kib * 1024;
-  return 0;
-}
-
 nlohmann::ordered_json machine_json(const Roofs& roofs) {
   const CpuInfo& cpu = cpu_info();
   return {{"cpu", cpu.name},

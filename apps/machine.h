@@ -15,6 +15,5 @@ std::string cache_folder();
 // `threads` as given; 0: the cores that this process may use.
 int thread_count(i64 threads);
 i64 resident_memory();   // bytes of this process in memory now
-i64 available_memory();  // bytes that could be taken now without swapping; 0 when unknown
 
 }  // namespace bitkerf

@@ -1,6 +1,9 @@
 #include "core/buffer.h"
 
+#include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include <sys/mman.h>
 
@@ -17,6 +20,19 @@ void* allocate_aligned(std::size_t bytes, bool zeroed) {
   if (alignment == kHugePage) madvise(p, round_up(padded, alignment), MADV_HUGEPAGE);
   if (zeroed) std::memset(p, 0, padded);
   return p;
+}
+
+i64 available_memory() {
+  i64 bytes = 0;
+  std::ifstream lines("/proc/meminfo");
+  std::string name;
+  for (i64 kib = 0; lines >> name >> kib; lines.ignore(100, '\n'))
+    if (name == "MemAvailable:") bytes = kib * 1024;
+  // A container may have less; "max" is no number.
+  i64 limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit && std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+    bytes = std::min(bytes, std::max<i64>(limit - used, 0));
+  return bytes;
 }
 
 }  // namespace bitkerf

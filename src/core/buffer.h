@@ -58,6 +58,8 @@ class OwnedMatrix {
 
 // Throws std::bad_alloc when the system has no more; main() and the server report it as Fault::memory.
 void* allocate_aligned(std::size_t bytes, bool zeroed);
+// Bytes that programs could take now without others being swapped out; 0: unknown.
+i64 available_memory();
 
 template <class T>
 Buffer<T>::Buffer(i64 count, bool zeroed) : count_(count) {

@@ -58,6 +58,10 @@ class GgufModelFile final : public ModelFile {
     for (const MappedFile& part : parts_)
       if (part.holds(data)) part.release(data, bytes);
   }
+  void settle(const std::byte* data, i64 bytes, Threads& threads) const override {
+    for (const MappedFile& part : parts_)
+      if (part.holds(data)) part.settle(data, bytes, threads);
+  }
 
  private:
   Gguf add_part(const std::string& path) {

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "core/threads.h"
 #include "core/view.h"
 
 namespace bitkerf {
@@ -22,12 +25,16 @@ class MappedFile {
   bool holds(const std::byte* p) const { return p >= data_ && p < data_ + size_; }
   // The pages of these bytes stop counting as resident; they come back from the file when they are read again.
   void release(const std::byte* data, i64 bytes) const;
+  // These bytes will be read again and again (weights): all but their edges move from the file's pages of 4 KiB into memory
+  // of this process, in huge pages, at the same addresses. Does nothing where the system has no room. Not while others read.
+  void settle(const std::byte* data, i64 bytes, Threads& threads) const;
 
  private:
   std::string path_;
   const std::byte* data_ = nullptr;
   i64 size_ = 0;
   int slot_ = -1;
+  mutable std::vector<std::pair<const std::byte*, const std::byte*>> settled_;  // [first, last)
 };
 
 // Reading a mapped page that the file no longer has (somebody truncated it, or the disk failed) raises SIGBUS in the

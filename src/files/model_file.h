@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/threads.h"
 #include "files/metadata.h"
 #include "formats/stored.h"
 
@@ -37,6 +38,8 @@ class ModelFile {
   // Tell the system that the mapped pages of these bytes will not be read again soon (after repacking), so that
   // they no longer count as resident. The bytes stay readable.
   virtual void release(const std::byte* data, i64 bytes) const = 0;
+  // MappedFile::settle().
+  virtual void settle(const std::byte* data, i64 bytes, Threads& threads) const = 0;
 
  protected:
   std::string path_;

@@ -70,12 +70,15 @@ Quantized UnitLinear::unpack_scales() const {
   return q;
 }
 
-void UnitLinear::fill(UnitView& view, i64 unread) {
+void UnitLinear::fill(UnitView& view, bool together, i64 unread) {
   UnitSums sums(format_.group, input());
   sums_ = sums.kind;
   view.units = places_.units;
   view.panel_bytes = places_.panel_bytes;
-  view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - unread, std::max<i64>(places_.units, 1)), 64);
+  const i64 units = std::max<i64>(places_.units, 1);
+  view.unit_bytes = together ? places_.scales_at / units : 0;
+  view.ahead_at = together ? places_.scales_at : 0;
+  view.ahead_bytes = round_up<i64>(ceil_div(places_.panel_bytes - view.ahead_at - unread, units), 64);
   view.scales_at = places_.scales_at;
   view.minima_at = format_.has_minimum ? places_.minima_at : -1;
   view.row_scales_at = places_.row_scales_at;

@@ -52,8 +52,9 @@ class UnitLinear : public PackedLinear {
   const std::uint8_t* panel_of(i64 row) const { return reinterpret_cast<const std::uint8_t*>(panel(row / kPanelRows)); }
   float scale_of(i64 row, i64 group) const;
   float minimum_of(i64 row, i64 group) const;  // 0 where the format has none
-  // All but factor, middle and offset. unread: bytes of a panel that kernels do not read.
-  void fill(UnitView& view, i64 unread = 0);
+  // All but factor, middle and offset. together: a unit's codes lie together. unread: bytes of a panel that kernels do not
+  // read.
+  void fill(UnitView& view, bool together, i64 unread = 0);
 
   const NumberFormat format_;
   const UnitPlaces places_;

@@ -13,7 +13,9 @@ enum class ScaleKind { f32, f16, bf16, e8m0, e4m3, u8, i8 };
 // weight = scale * factor * (u - offset) + scale * middle + minimum; forms say what u is.
 struct UnitView {
   i64 units;                     // of 32 columns
-  i64 panel_bytes, ahead_bytes;  // ahead: what is read of a panel per unit, in whole cache lines
+  i64 panel_bytes;
+  i64 unit_bytes;                // of a unit's codes where they lie together; 0: in several places
+  i64 ahead_at, ahead_bytes;     // what else is read of a panel, from where on; bytes per unit, in whole cache lines
   i64 scales_at, minima_at;      // offsets in the panel; minima_at < 0: none stored
   i64 row_scales_at;             // of the float16 per row that u8 scales are multiples of; those of minima follow
   i64 group;                     // columns per scale: 16 or a multiple of 32 (of float kernels: any)

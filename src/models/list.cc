@@ -1,5 +1,10 @@
 #include "models/list.h"
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "core/buffer.h"
 #include "core/error.h"
 #include "core/printable.h"
 #include "models/file_source.h"
@@ -34,6 +39,28 @@ const ArchitectureRow& architecture_of(const ModelFile& file) {
   fail(Fault::file, "{}: the architecture '{}' is not known; known ones: {}", file.path(), printable(name), known);
 }
 
+const std::byte* end_of(std::span<const std::byte> run) { return run.data() + run.size(); }
+
+// Matrices that lie in the file as they are multiplied: from huge pages they are read 5 % faster. A file that would take
+// more than half of the memory that is left stays as it is, shared and evictable.
+void settle_packed(const ModelFile& file, const FileSource& source, Threads& threads) {
+  constexpr i64 kGap = 256 << 10;  // vectors between two matrices go with them
+  std::vector<std::span<const std::byte>> runs;
+  i64 bytes = 0;
+  std::vector<const Tensor*> tensors;
+  for (const Tensor& tensor : file.tensors())
+    if (source.stays_mapped(tensor)) tensors.push_back(&tensor);
+  std::sort(tensors.begin(), tensors.end(), [](const Tensor* a, const Tensor* b) { return a->data < b->data; });
+  for (const Tensor* tensor : tensors) {
+    const std::byte* end = tensor->data + tensor->bytes;
+    bytes += tensor->bytes;
+    if (!runs.empty() && tensor->data >= end_of(runs.back()) && tensor->data - end_of(runs.back()) <= kGap) runs.back() = {runs.back().data(), end};
+    else runs.push_back({tensor->data, end});
+  }
+  if (bytes > available_memory() / 2) return;
+  for (std::span<const std::byte> run : runs) file.settle(run.data(), static_cast<i64>(run.size()), threads);
+}
+
 }  // namespace
 
 std::span<const ArchitectureRow> architectures() { return kArchitectures; }
@@ -63,6 +90,7 @@ std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& opt
   // Reading a tensor maps pages of its neighbours too, also of those released before.
   for (const Tensor& tensor : file.tensors())
     if (!source.stays_mapped(tensor)) file.release(tensor.data, tensor.bytes);
+  settle_packed(file, source, threads);
   return model;
 }
 

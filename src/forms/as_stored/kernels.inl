@@ -81,8 +81,6 @@ template <Codec C>
   }
 }
 
-constexpr i64 kAhead = 4096;  // bytes: some 100 ns at 40 GB/s, a tenth of the first cache
-
 // Decode: the panel streams by once, codes go from the file's bits to the dot product in registers.
 template <Codec C>
 void one(const void* self, const std::byte* panel, i64 cols, const void* input, i64 tokens, i64 token, float* y) noexcept {

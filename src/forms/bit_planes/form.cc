@@ -119,7 +119,7 @@ class BitPlanes final : public UnitLinear {
     const Grid& grid = format_.grid;
     bits_ = r;
     int dropped = grid.bits() - r;
-    fill(view_, dropped * plane_bytes());
+    fill(view_, false, dropped * plane_bytes());
     view_.plane_bytes = plane_bytes();
     float step = tensor_scale_ * static_cast<float>(grid.step() << dropped);  // of a level
     view_.bits = r;

@@ -137,7 +137,7 @@ class Codebook final : public UnitLinear {
   }
 
   void set_view() {
-    fill(view_);
+    fill(view_, true);
     view_.levels_at = places_.tail_at;
     const Grid& grid = format_.grid;
     std::optional<Int8Levels> levels = format_.row_tables ? std::nullopt : int8_levels(grid);

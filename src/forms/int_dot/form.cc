@@ -134,7 +134,7 @@ class IntDot final : public UnitLinear {
     return code;
   }
   void set_view() {
-    fill(view_);
+    fill(view_, true);
     view_.factor = tensor_scale_ * levels_.step;
     view_.middle = 0;
     view_.offset = levels_.offset;
