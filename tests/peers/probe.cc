@@ -3,6 +3,8 @@
 //     > a line each: ids of the prompt " : " ids written
 //   bitkerf_probe logits MODEL FORM CACHE  < a line of ids per text
 //     > float32 logits after every token (binary)
+//   bitkerf_probe weights MODEL FOLDER
+//     FOLDER/MATRIX: float32 of each packed matrix of a file of ours; > a line each: MATRIX, rows, columns
 // FORM "-" is the fastest of each matrix; CACHE is f16 or f32.
 #include <cstdio>
 #include <cstdlib>
@@ -10,8 +12,12 @@
 #include <sstream>
 #include <string>
 
+#include <map>
+
 #include "core/error.h"
 #include "engine/generate.h"
+#include "files/packed_tensors.h"
+#include "forms/list.h"
 
 namespace bitkerf {
 namespace {
@@ -52,12 +58,34 @@ void logits(const std::string& model, const EngineOptions& options) {
   }
 }
 
+void weights(const std::string& model, const std::string& folder) {
+  std::unique_ptr<ModelFile> file = open_model_file(model);
+  std::map<std::string, OwnedMatrix<float>> matrices;
+  for (const PackedTensor& entry : read_packed_tensors(file->metadata())) {
+    const Tensor* tensor = file->find(entry.tensor);
+    CHECK(tensor);
+    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
+                                           {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
+    OwnedMatrix<float>& whole = matrices[entry.matrix.substr(0, entry.matrix.rfind(".weight"))];
+    if (whole.rows() == 0) whole = OwnedMatrix<float>(entry.total, entry.shape.cols);
+    linear->expand(0, whole.view().sub_rows(entry.first, entry.shape.rows));
+  }
+  for (const auto& [name, matrix] : matrices) {
+    std::FILE* out = std::fopen((folder + "/" + name).c_str(), "wb");
+    CHECK(out);
+    for (i64 r = 0; r < matrix.rows(); r++) std::fwrite(matrix.view().row(r), sizeof(float), static_cast<std::size_t>(matrix.cols()), out);
+    std::fclose(out);
+    fmt::print("{} {} {}\n", name, matrix.rows(), matrix.cols());
+  }
+}
+
 int probe(std::span<char*> arguments) {
   std::string what = arguments.size() > 1 ? arguments[1] : "";
   if (what == "greedy" && arguments.size() == 6)
     greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
   else if (what == "logits" && arguments.size() == 5) logits(arguments[2], options_of(arguments[3], arguments[4]));
-  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE\n"), 2;
+  else if (what == "weights" && arguments.size() == 4) weights(arguments[2], arguments[3]);
+  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE | weights MODEL FOLDER\n"), 2;
   return 0;
 }
 

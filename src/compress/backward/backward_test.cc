@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
@@ -203,6 +204,22 @@ TEST(Backward, OutputGradientsOfEveryRow) {
     }
     EXPECT_EQ(static_cast<i64>(gradients["token_embd.input"].size()), file->find("token_embd.weight")->cols());
     EXPECT_TRUE(measure_gradients(*file, prompts, one, [](i64, i64) { return false; }).empty());
+    // Stopped after each window, gone on with another number of threads: the same bits. Sums of another key do not count.
+    const std::string path = testing::TempDir() + "/gradients";
+    auto at_most = [](i64 windows) { return [windows](i64 done, i64) { return done < windows; }; };
+    EXPECT_TRUE(measure_gradients(*file, prompts, one, at_most(1), nullptr, {.path = path, .key = "other"}).empty());
+    std::vector<i64> seen;
+    auto first = [&](i64 done, i64) { return seen.push_back(done), done < 2; };
+    EXPECT_TRUE(measure_gradients(*file, prompts, one, first, nullptr, {.path = path, .key = "own"}).empty());
+    EXPECT_EQ(seen, (std::vector<i64>{1, 2}));
+    seen.clear();
+    auto second = [&](i64 done, i64) { return seen.push_back(done), true; };
+    GradientReport again;
+    EXPECT_EQ(gradients, measure_gradients(*file, prompts, two, second, &again, {.path = path, .key = "own"}));
+    EXPECT_EQ(seen, (std::vector<i64>{2, 3}));
+    EXPECT_EQ(again.tokens, report.tokens);
+    EXPECT_EQ(again.entropy, report.entropy);
+    EXPECT_FALSE(std::filesystem::exists(path));
     prompts[1][3] = 136;
     EXPECT_THROW(measure_gradients(*file, prompts, one), Error);
   }

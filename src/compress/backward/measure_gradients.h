@@ -27,9 +27,17 @@ struct GradientReport {
   i64 tokens = 0, bytes = 0;  // bytes: memory that the pass took beside the file
 };
 
+// Where a pass keeps its sums every some seconds and when it is stopped, and goes on from them: the result has the same bits.
+struct GradientState {
+  std::string path = {};  // empty: nowhere. Deleted when the pass is done
+  std::string key = {};   // of model and windows; sums of another key are not gone on from
+  double seconds_between_saves = 20;
+};
+
 // windows: of at least two tokens, ids in the vocabulary (Fault::usage). progress(windows done, in all) may be empty;
 // false: stop, with an empty result. One pass forward and one back per window; the same bits for any number of threads.
 OutputGradients measure_gradients(const ModelFile& file, std::span<const std::vector<Token>> windows, Threads& threads,
-                                  const std::function<bool(i64 done, i64 all)>& progress = {}, GradientReport* report = nullptr);
+                                  const std::function<bool(i64 done, i64 all)>& progress = {}, GradientReport* report = nullptr,
+                                  const GradientState& state = {});
 
 }  // namespace bitkerf

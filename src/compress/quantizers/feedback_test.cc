@@ -155,13 +155,52 @@ TEST(Feedback, BeatsRoundingToNearestAndSecondSearchesHelp) {
   }
 }
 
+// With all beginnings kept the search is exhaustive where a level lies between its neighbours: no codes have less error.
+TEST(Feedback, BeamFindsLessErrorAndNeverMore) {
+  Threads threads(2);
+  OwnedMatrix<float> w = normal(50, 130, 11);
+  Hessian h = correlated(130, 12);
+  for (const char* name : {"int2.row", "int3.g64", "uint2.g64", "normal3.u8.g64", "bipolar2.u8.g64"}) {
+    NumberFormat format = parse_number_format(name);
+    double sum[3] = {};
+    for (int i = 0; i < 3; i++) {
+      FeedbackResult result = quantize_with_feedback(w.view(), format, h, {.beam = 1 << (2 * i)}, threads);
+      const HessianFactor& f = h.factor(RoundingOrder::descending, 0.01, 1);
+      for (i64 r = 0; r < w.rows(); r++) {
+        const auto row = static_cast<std::size_t>(r);
+        double error = error_of(w.view(), result.quantized, h.moment(), f.damping, r), plain = error_of(w.view(), result.quantized, h.moment(), 0, r);
+        EXPECT_NEAR(result.row_damped[row], error, 1e-9 * error) << name;
+        EXPECT_NEAR(result.row_error[row], plain, 1e-9 * error) << name;
+        sum[i] += result.row_damped[row];
+      }
+    }
+    EXPECT_LT(sum[1], 0.99 * sum[0]) << name;
+    EXPECT_LT(sum[2], sum[1]) << name;
+  }
+  // Six columns of two levels each side: every code is tried.
+  OwnedMatrix<float> few = normal(20, 6, 13);
+  Hessian small = correlated(6, 14);
+  NumberFormat format = parse_number_format("bipolar1.row");
+  FeedbackResult best = quantize_with_feedback(few.view(), format, small, {.beam = 48}, threads);
+  const HessianFactor& f = small.factor(RoundingOrder::descending, 0.01, 1);
+  for (i64 r = 0; r < few.rows(); r++) {
+    Quantized tried = quantize_with_feedback(few.view(), format, small, {.beam = 48}, threads).quantized;
+    double least = INFINITY;
+    for (unsigned codes = 0; codes < 64; codes++) {
+      for (i64 c = 0; c < 6; c++) tried.codes(r, c) = codes >> c & 1;
+      least = std::min(least, error_of(few.view(), tried, small.moment(), f.damping, r));
+    }
+    EXPECT_NEAR(best.row_damped[static_cast<std::size_t>(r)], least, 1e-6 * least);
+  }
+}
+
 TEST(Feedback, SameBitsForAnyThreads) {
   Threads one(1), three(3);
   OwnedMatrix<float> w = normal(200, 130, 7);
   Hessian h = correlated(130, 8);
   for (const char* name : {"uint3.g64", "cb8d2.g64"}) {
-    FeedbackResult a = quantize_with_feedback(w.view(), parse_number_format(name), h, {}, one);
-    FeedbackResult b = quantize_with_feedback(w.view(), parse_number_format(name), h, {}, three);
+    FeedbackResult a = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4}, one);
+    FeedbackResult b = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4}, three);
     EXPECT_EQ(a.row_error, b.row_error);
     for (i64 r = 0; r < w.rows(); r++)
       for (i64 c = 0; c < a.quantized.codes.cols(); c++) ASSERT_EQ(a.quantized.codes(r, c), b.quantized.codes(r, c));

@@ -182,6 +182,7 @@ FeedbackResult quantize_with_feedback(Matrix<const float> weights, const NumberF
     }
   }
   best.targets = {};
+  improve_with_beam(weights, factor, options.beam, threads, best);
   return best;
 }
 
