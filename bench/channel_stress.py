@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same model with outlier channels: some channels of every attention and feed-forward norm's gain times FACTOR, the columns of
+"""The same model with outlier channels: the largest gains of every attention and feed-forward norm times FACTOR, the columns of
 the matrices that read it divided by as much. In exact arithmetic nothing changes; 8-bit activations with one scale per token suffer.
 
 Usage: channel_stress.py IN.gguf OUT.gguf [--channels 6] [--factor 50]     wants PyPI's gguf and numpy
@@ -28,12 +28,11 @@ def main():
             continue
         kind = field.types[0]
         writer.add_key_value(field.name, field.contents(), kind, field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None)
-    random = np.random.default_rng(1)
     picked = {}
     for tensor in reader.tensors:
         parts = tensor.name.split(".")
         if len(parts) == 4 and parts[2] in READERS:
-            channels = random.choice(tensor.data.size, options.channels, replace=False)
+            channels = np.argsort(-np.abs(tensor.data), kind="stable")[: options.channels]
             for matrix in READERS[parts[2]]:
                 picked[f"blk.{parts[1]}.{matrix}.weight"] = channels
             picked[tensor.name] = channels

@@ -49,7 +49,12 @@ Prepared prepare(const ActivationPolicy& policy, const SeenInput& seen, const St
       all.push_back(weights_of(seen, threads));
       return all;
     };
-    p.encoding = &with_parameters(*p.encoding, cols, policy.rule->learn({policy.argument, *input, readers, threads}));
+    auto samples = [&] {
+      OwnedMatrix<float> some(std::min<i64>(seen.x.rows, 256), cols);
+      for (i64 t = 0; t < some.rows(); t++) std::copy_n(seen.x.row(t * seen.x.rows / some.rows()), cols, some.view().row(t));
+      return some;
+    };
+    p.encoding = &with_parameters(*p.encoding, cols, policy.rule->learn({policy.argument, *input, readers, samples, threads}));
   }
   p.transform = p.encoding->transform_for(cols);
   transform_weights(*p.transform, p.weights.view(), threads);

@@ -177,7 +177,7 @@ std::string allocate_rows(const ModelFile& file, const Statistics& statistics, c
     if (others) lines += fmt::format("{}{} = {}\n", matrix->name, some ? ranges_text(rows, 0) : "", low.text());
     if (some) lines += fmt::format("{}{} = {}\n", matrix->name, others ? ranges_text(rows, 1) : "", high.text());
   }
-  return fmt::format("# rows with the second recipe, dealt out {}; they lower the predicted divergence by {:.4g}:\n{}{}", allocation.deal->name, gain,
+  return fmt::format("# rows with the second recipe, dealt out {}, lower the predicted divergence by {:.4g}:\n{}{}", allocation.deal->name, gain,
                      shares_text(shares), lines);
 }
 
@@ -208,7 +208,7 @@ std::string allocate_inputs(const ModelFile& file, std::span<const std::vector<T
       lines += fmt::format("{} = {}\n", matrix, recipes[picked[i] ? 1 : 0].text());
     }
   }
-  return fmt::format("# inputs with the second recipe, dealt out {}; predicted divergence of activations {:.4g}:\n{}{}", allocation.deal->name, harm,
+  return fmt::format("# inputs with the second recipe, dealt out {}, predicted divergence of activations {:.4g}:\n{}{}", allocation.deal->name, harm,
                      shares_text(shares), lines);
 }
 

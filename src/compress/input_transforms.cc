@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "compress/learn_kronecker.h"
 #include "core/error.h"
 
 namespace bitkerf {
@@ -41,11 +43,36 @@ std::vector<float> outlier(const InputTransformTask& task) {
   return factors;
 }
 
+// A part of the columns, those of the largest maxima.
+std::vector<float> outlier_share(const InputTransformTask& task) {
+  std::span<const float> x = largest_of(task);
+  std::vector<std::size_t> order(x.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return x[a] > x[b]; });
+  std::vector<float> factors(x.size(), 1.0f);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(task.argument * static_cast<double>(x.size())); i++) factors[order[i]] = 0;
+  return factors;
+}
+
+// FlatQuant: P1, P2 and factors of columns of least error of the outputs after rounding.
+std::vector<float> kron(const InputTransformTask& task) {
+  std::vector<OwnedMatrix<float>> readers = task.readers();
+  OwnedMatrix<float> x = task.samples();
+  i64 rows = 0, first = 0;
+  for (const OwnedMatrix<float>& m : readers) rows += m.rows();
+  OwnedMatrix<float> w(rows, x.cols());
+  for (const OwnedMatrix<float>& m : readers)
+    for (i64 r = 0; r < m.rows(); r++) std::copy_n(m.view().row(r), x.cols(), w.view().row(first++));
+  return learn_kronecker(x.view(), w.view(), {.bits = static_cast<int>(task.argument)}, task.threads);
+}
+
 constexpr InputTransform kInputTransforms[] = {
     {"hadamard", "random signs, then a Hadamard matrix over all columns: spreads outliers of weights and inputs", "hadamard"},
+    {"kron", "learned matrices on both sides of the input as a matrix, for inputs and weights of so many bits (FlatQuant)", "kronecker", 4, 2, 8, kron},
     {"smooth", "columns divided by max|x|^a / max|w|^(1-a) (SmoothQuant); free where a norm's gain takes it", "diagonal", 0.5, 0, 1, smooth},
     {"cross", "columns divided by max|x|^(1-a) (CrossQuant); 1: nothing; free where a norm's gain takes it", "diagonal", 0.15, 0, 1, cross},
     {"outlier", "columns whose max|x| reaches the threshold are multiplied in 16 bits, beside the others (LLM.int8())", "diagonal", 6, 0, 1e30, outlier, true},
+    {"outlier-share", "the same of a part of every input's columns, those of the largest max|x|", "diagonal", 0.01, 0, 1, outlier_share, true},
 };
 
 }  // namespace

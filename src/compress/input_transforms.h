@@ -18,6 +18,7 @@ struct InputTransformTask {
   double argument;
   const InputStatistics& input;
   std::function<std::vector<OwnedMatrix<float>>()> readers;  // every matrix that reads the input; slow, so asked for by who needs it
+  std::function<OwnedMatrix<float>()> samples;               // some inputs from calibration text (tokens, cols); slow the first time
   Threads& threads;
 };
 

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "compress/calibration/calibrate.h"
+#include "compress/calibration/inputs.h"
 #include "compress/quantizers/hessian.h"
 #include "compress/quantizers/round_to_nearest.h"
 #include "compress/stored_export.h"
@@ -134,7 +136,8 @@ class QuantizingSource final : public LinearSource {
       }
       return matrices;
     };
-    learned.parameters = recipe.rule->learn({recipe.argument, *input, readers, threads_});
+    auto samples = [&] { return samples_of(name, cols); };
+    learned.parameters = recipe.rule->learn({recipe.argument, *input, readers, samples, threads_});
     if (!recipe.transform->takes(cols, learned.parameters))
       fail(Fault::file, "recipe: the statistics of '{}' give no transform {}", name, recipe.rule->name);
     learned.tensor = fmt::format("{}.{}", name, recipe.transform->name);
@@ -142,6 +145,30 @@ class QuantizingSource final : public LinearSource {
     names_.insert(learned.tensor);
     fold(*input, recipe, rule, learned);
     return learned;
+  }
+
+  // kSampledTokens inputs of every matrix, spread over windows of the default calibration.
+  OwnedMatrix<float> samples_of(std::string_view name, i64 cols) {
+    constexpr i64 kSampledTokens = 256, kWindows = 8, kStep = kWindows * kCalibrationWindow / kSampledTokens;
+    if (samples_.empty()) {
+      i64 window = 0;
+      std::map<std::string, i64> seen_windows;
+      std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file_.metadata());
+      std::vector<CalibrationText> texts = default_calibration();
+      std::vector<std::vector<Token>> windows = calibration_windows(*tokenizer, texts, kWindows);
+      watch_inputs(file_, windows, threads_, [&](const SeenInput& seen) {
+        window = seen_windows[seen.names[0]]++;
+        auto& kept = samples_[seen.names[0]];
+        if (!kept) kept = std::make_shared<std::vector<float>>();
+        for (const std::string& reader : seen.names) samples_[reader] = kept;
+        for (i64 t = window % kStep; t < seen.x.rows; t += kStep) kept->insert(kept->end(), seen.x.row(t), seen.x.row(t) + seen.x.cols);
+      });
+    }
+    auto found = samples_.find(name);
+    if (found == samples_.end()) fail(Fault::usage, "recipe: '{}' is not multiplied in a forward pass, so there are no samples of its input", name);
+    OwnedMatrix<float> x(static_cast<i64>(found->second->size()) / cols, cols);
+    std::copy(found->second->begin(), found->second->end(), x.view().data);
+    return x;
   }
 
   // Factors of columns go into the gain of the norm that makes the input, where all that reads the norm agrees on them.
@@ -326,6 +353,7 @@ class QuantizingSource final : public LinearSource {
   const InputStatistics* hessian_input_ = nullptr;
   const Transform* hessian_transform_ = nullptr;
   std::map<std::pair<const InputStatistics*, std::string>, Learned> learned_;
+  std::map<std::string, std::shared_ptr<std::vector<float>>, std::less<>> samples_;  // readers of one input share them
   std::set<std::string, std::less<>> names_, kept_parameters_;  // of tensors
   std::deque<std::vector<float>> kept_floats_;
   std::deque<std::vector<std::int32_t>> kept_rows_;

@@ -1,4 +1,4 @@
-// Times Hadamard rotations of one row, in processor time. Usage: hadamard_bench [WIDTH...]
+// Times Hadamard rotations of one row, and Kronecker products of its width, in processor time. Usage: hadamard_bench [WIDTH...]
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "transforms/hadamard.h"
+#include "transforms/kronecker.h"
 
 int main(int argc, char** argv) {
   using namespace bitkerf;
@@ -20,15 +21,24 @@ int main(int argc, char** argv) {
   constexpr int kCalls = 1000;  // reading the clock takes microseconds
   for (i64 width : widths) {
     Hadamard hadamard(width);
+    std::vector<float> parameters(static_cast<std::size_t>(width), 1.0f);
+    const i64 n1 = Kronecker::rows_of(width);
+    for (i64 side : {n1, width / n1})
+      for (i64 i = 0; i < side * side; i++) parameters.push_back(i % (side + 1) == 0 ? 1.0f : 0.01f);
+    Kronecker kronecker(width, parameters);
     const Isa isa = chosen_isa();
     std::vector<float> x(static_cast<std::size_t>(width), 1.5f), y(x);
-    double best = 1;
-    for (int i = 0; i < 100; i++) {
-      double start = now();
-      for (int j = 0; j < kCalls; j++) hadamard.input(isa, x.data(), y.data());
-      best = std::min(best, (now() - start) / kCalls);
-    }
-    std::printf("%6lld columns in blocks of %lld: %7.3f us, %.3f ns a column\n", static_cast<long long>(width),
-                static_cast<long long>(hadamard.block()), best * 1e6, best * 1e9 / static_cast<double>(width));
+    auto time = [&](const Transform& transform) {
+      double best = 1;
+      for (int i = 0; i < 30; i++) {
+        double start = now();
+        for (int j = 0; j < kCalls; j++) transform.input(isa, x.data(), y.data());
+        best = std::min(best, (now() - start) / kCalls);
+      }
+      return best;
+    };
+    const double one = time(hadamard), two = time(kronecker);
+    std::printf("%6lld columns: hadamard in blocks of %lld %7.3f us, kronecker %lld x %lld %7.3f us\n", static_cast<long long>(width),
+                static_cast<long long>(hadamard.block()), one * 1e6, static_cast<long long>(n1), static_cast<long long>(width / n1), two * 1e6);
   }
 }

@@ -1,4 +1,5 @@
 #include "transforms/hadamard.h"
+#include "transforms/kronecker.h"
 
 #include <cmath>
 #include <cstring>
@@ -161,6 +162,11 @@ TEST(Transforms, KeepProductsAndMoments) {
     const i64 n = 192;
     std::vector<float> parameters;
     for (i64 i = 0; row.has_parameters() && i < n; i++) parameters.push_back(row.name == "columns" ? static_cast<float>(i) : std::exp2(static_cast<float>(i % 7) - 3) * 1.1f);
+    if (row.name == "kronecker")  // next to the identity, so that inverses are good
+      for (i64 side : {12, 16}) {
+        std::vector<float> noise = normal_row(side * side, 3);
+        for (i64 i = 0; i < side * side; i++) parameters.push_back(0.05f * noise[static_cast<std::size_t>(i)] + (i % (side + 1) == 0 ? 1.0f : 0.0f));
+      }
     const Transform& transform = transform_of(row, n, parameters);
     EXPECT_EQ(&transform, &transform_of(row, n, parameters));
     std::vector<float> x = normal_row(n, 1), w = normal_row(n, 2), tx(x), tw(w), back(w);
@@ -179,6 +185,43 @@ TEST(Transforms, KeepProductsAndMoments) {
     for (i64 r = 0; r < n; r++)
       for (i64 c = 0; c < n; c++) ASSERT_NEAR(moment(r, c), tx[static_cast<std::size_t>(r)] * tx[static_cast<std::size_t>(c)], row.has_parameters() ? 2e-2 : 2e-4);
   }
+}
+
+// Against its definition, in double; the same bits on every instruction set.
+TEST(Transforms, KroneckerIsAProductOfThreeMatrices) {
+  for (i64 n : {192, 576, 1536, 640, 110}) {
+    const i64 n1 = Kronecker::rows_of(n), n2 = n / n1;
+    if (n == 1536) {
+      EXPECT_EQ(n1, 32);
+    }
+    std::vector<float> p = normal_row(Kronecker::count(n), 5), x = normal_row(n, 6), y(x), z(x);
+    for (i64 i = 0; i < n; i++) p[static_cast<std::size_t>(i)] = std::exp2(p[static_cast<std::size_t>(i)]);
+    ASSERT_TRUE(Kronecker::takes(n, p));
+    Kronecker transform(n, p);
+    transform.input(chosen_isa(), x.data(), y.data());
+    const float *p1 = p.data() + n, *p2 = p1 + n1 * n1;
+    for (i64 a = 0; a < n1; a++)
+      for (i64 b = 0; b < n2; b++) {
+        double want = 0, size = 0;
+        for (i64 i = 0; i < n1; i++)
+          for (i64 j = 0; j < n2; j++) {
+            const double v = double{p1[i * n1 + a]} * p[static_cast<std::size_t>(i * n2 + j)] * x[static_cast<std::size_t>(i * n2 + j)] * p2[j * n2 + b];
+            want += v, size += std::fabs(v);
+          }
+        ASSERT_NEAR(y[static_cast<std::size_t>(a * n2 + b)], want, size * 0x1p-20) << n;
+      }
+    for (const IsaRow& isa : isas()) {
+      if (!runs(isa.isa)) continue;
+      z = x;
+      transform.input(isa.isa, z.data(), z.data());
+      EXPECT_EQ(y, z) << isa.name;
+    }
+    p[static_cast<std::size_t>(n)] = NAN;
+    EXPECT_FALSE(Kronecker::takes(n, p));
+    std::fill_n(p.begin() + n, n1 * n1, 1.0f);
+    EXPECT_FALSE(Kronecker::takes(n, p));  // singular
+  }
+  EXPECT_FALSE(Kronecker::fits(577));
 }
 
 TEST(Transforms, ColumnsAndFactorsOfZero) {

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "transforms/diagonal.h"
 #include "transforms/hadamard.h"
+#include "transforms/kronecker.h"
 #include "transforms/transform.h"
 
 namespace bitkerf {
@@ -16,6 +17,8 @@ constexpr TransformRow kTransforms[] = {
      [](i64 width, std::span<const float>) -> std::unique_ptr<Transform> { return std::make_unique<Hadamard>(width); }},
     {"diagonal", "a factor for every column; columns of factor 0 are left out", Diagonal::fits,
      [](i64, std::span<const float> factors) -> std::unique_ptr<Transform> { return std::make_unique<Diagonal>(factors); }, Diagonal::takes},
+    {"kronecker", "P1^T (d X) P2, X the input as a matrix: any invertible P1 and P2, factors d of columns", Kronecker::fits,
+     [](i64 width, std::span<const float> p) -> std::unique_ptr<Transform> { return std::make_unique<Kronecker>(width, p); }, Kronecker::takes},
     {"columns", "some of the columns, for a part of a matrix", Columns::fits,
      [](i64 width, std::span<const float> columns) -> std::unique_ptr<Transform> { return std::make_unique<Columns>(width, columns); }, Columns::takes},
 };
