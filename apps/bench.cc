@@ -11,36 +11,11 @@
 #include "machine.h"
 #include "measure/clock.h"
 #include "output.h"
+#include "speed.h"
 #include "verbs.h"
 
 namespace bitkerf {
 namespace {
-
-// Ids that are plain text, the same ones every time.
-std::vector<Token> some_tokens(i64 count, i64 vocabulary) {
-  std::vector<Token> tokens;
-  std::uint32_t state = 1;
-  for (i64 i = 0; i < count; i++) {
-    state = state * 1664525u + 1013904223u;
-    tokens.push_back(static_cast<Token>((state >> 8) % static_cast<std::uint32_t>(vocabulary)));
-  }
-  return tokens;
-}
-
-// Seconds to compute the tokens from an empty session.
-double time_prefill(Engine& engine, std::span<const Token> tokens) {
-  Session session(engine);
-  double start = now();
-  session.feed(tokens);
-  return now() - start;
-}
-
-double time_decode(Engine& engine, std::span<const Token> tokens) {
-  Session session(engine);
-  double start = now();
-  for (const Token& token : tokens) session.feed({&token, 1});
-  return now() - start;
-}
 
 struct Test {
   std::string name;

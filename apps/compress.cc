@@ -36,6 +36,7 @@ int run_verb_compress(const Options& options) {
   i64 most_bytes = 0;
   double predicted = 0;
   Statistics statistics;
+  SettledPlan settled;
   if (!options.plan_file.empty()) {
     recipe = read_text_file(options.plan_file);
     file = open_model_file(model_path(options.model));
@@ -43,7 +44,8 @@ int run_verb_compress(const Options& options) {
     statistics = planning_statistics(*file, options, threads);
   } else {
     Planning planning(options);
-    Plan plan = make_plan(planning.problem, planning.goal);
+    settled = settle_plan(planning, options);
+    const Plan& plan = settled.plan;
     recipe = plan_text(planning.problem, plan, planning.goal);
     report = plan_json(planning.problem, plan);
     most_bytes = plan.bytes;
@@ -68,6 +70,14 @@ int run_verb_compress(const Options& options) {
   }
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (most_bytes > 0) CHECK_LE(bytes, most_bytes);
+  std::string speed;
+  if (settled.meter) {
+    // Of the file itself: what stood for it when it was planned had other weights.
+    const Speed measured = settled.meter->measure(options.output, settled.measured);
+    settled.uniform = settled.meter->reference();
+    report["measured"] = speed_json(settled, measured);
+    speed = fmt::format("{:12} {}\n", "measured", speed_text(settled, measured));
+  }
   report["output"] = options.output;
   report["source_bytes"] = file->file_bytes();
   report["file_bytes"] = bytes;
@@ -75,7 +85,7 @@ int run_verb_compress(const Options& options) {
   print(fmt::format("{:12} {:>12} {:>12}\n{:12} {:12.2f} {:12.2f}\n", "", "source", "ours", "file MiB", static_cast<double>(file->file_bytes()) / (1 << 20),
                     static_cast<double>(bytes) / (1 << 20)));
   if (most_bytes > 0) print(fmt::format("{:12} {:12} {:12.5f}\n", "predicted", "", predicted));
-  print(tuned);
+  print(speed + tuned);
   return 0;
 }
 

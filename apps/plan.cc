@@ -24,6 +24,22 @@ int print_curve(const PlanProblem& problem, const Options& options) {
   return 0;
 }
 
+// All candidates of a layer, or of every layer ("*").
+Json candidates_json(const PlanProblem& problem, const Plan& plan, const std::string& matrix) {
+  if (matrix != "*") explain(problem, plan, matrix);  // which says what is wrong with the name
+  Json layers = Json::array();
+  for (std::size_t i = 0; i < problem.layers.size(); i++) {
+    const PlanLayer& layer = problem.layers[i];
+    if (matrix != "*" && layer.matrix != matrix) continue;
+    Json candidates = Json::array();
+    for (const Candidate& c : layer.candidates)
+      candidates.push_back({{"recipe", c.recipe}, {"bytes", c.bytes}, {"harm", c.harm}, {"seconds_decode", c.seconds_decode},
+                            {"seconds_prefill", c.seconds_prefill}, {"chosen", &c == &layer.candidates[static_cast<std::size_t>(plan.chosen[i])]}});
+    layers.push_back({{"matrix", layer.matrix}, {"weights", layer.weights}, {"candidates", candidates}});
+  }
+  return {{"fixed_bytes", problem.fixed_bytes}, {"layers", layers}};
+}
+
 }  // namespace
 
 int run_verb_plan(const Options& options) {
@@ -32,8 +48,12 @@ int run_verb_plan(const Options& options) {
   Planning planning(options);
   const PlanProblem& problem = planning.problem;
   if (options.curve) return print_curve(problem, options);
-  Plan plan = make_plan(problem, planning.goal);
-  if (!options.explain.empty()) return print(explain(problem, plan, options.explain)), 0;
+  const SettledPlan settled = settle_plan(planning, options);
+  const Plan& plan = settled.plan;
+  if (!options.explain.empty()) {
+    if (options.json) return print_json(candidates_json(problem, plan, options.explain)), 0;
+    return print(explain(problem, plan, options.explain)), 0;
+  }
   if (options.json) {
     Json report = plan_json(problem, plan);
     Json layers = Json::array();
@@ -41,10 +61,11 @@ int run_verb_plan(const Options& options) {
       const Candidate& c = problem.layers[i].candidates[static_cast<std::size_t>(plan.chosen[i])];
       layers.push_back({{"matrix", problem.layers[i].matrix}, {"recipe", c.recipe}, {"bytes", c.bytes}, {"harm", c.harm}, {"seconds_decode", c.seconds_decode}});
     }
+    if (settled.meter) report["measured"] = speed_json(settled, settled.measured);
     report["layers"] = layers;
     return print_json(report), 0;
   }
-  print(plan_text(problem, plan, planning.goal));
+  print(plan_text(problem, plan, planning.goal) + (settled.meter ? "# measured: " + speed_text(settled, settled.measured) + "\n" : ""));
   return 0;
 }
 

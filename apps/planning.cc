@@ -78,9 +78,9 @@ Planning::Planning(const Options& options)
   matrices = std::make_unique<ModelMatrices>(*file, threads);
   CandidateOptions how;
   how.prompt_tokens = prompt_tokens(goal);
-  ContentKey key;  // of everything that statistics and errors depend on
-  key.add(*file);
-  statistics = statistics_of(*file, options, key, threads);
+  ContentKey content;  // of everything that statistics and errors depend on
+  content.add(*file);
+  statistics = statistics_of(*file, options, content, threads);
   how.statistics = &statistics;
   how.gguf = for_gguf(options);
   // Statistics from elsewhere say nothing of tokens.
@@ -89,7 +89,7 @@ Planning::Planning(const Options& options)
     for (const std::vector<Token>& window : calibration_windows(*tokenizer_of(*file), calibration_texts(options), options.windows))
       for (Token token : window) how.token_counts.at(static_cast<std::size_t>(token))++;
   }
-  how.key = key.add(kErrorsVersion).add(options.forms).text();
+  key = how.key = content.add(kErrorsVersion).add(options.forms).text();
   std::string folder = cache_folder() + "/plans";
   std::error_code ignored;
   std::filesystem::create_directories(folder, ignored);

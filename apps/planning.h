@@ -10,6 +10,7 @@
 #include "compress/plan/plan.h"
 #include "core/threads.h"
 #include "options.h"
+#include "speed.h"
 
 namespace bitkerf {
 
@@ -22,9 +23,23 @@ struct Planning {
   Statistics statistics;
   PlanProblem problem;
   PlanGoal goal;
+  std::string key;  // of what errors of candidates depend on
 
   explicit Planning(const Options& options);
 };
+
+// The plan within the goal. Budgets of speed are kept on this machine, not only in the predictor's eyes: candidates and the plan
+// are measured as files of the same layout (compress/plan/stand_in.h), in turns with uniform 4 bits, and what was predicted is
+// corrected until the plan keeps them. Fault::budget naming the nearest plan otherwise.
+struct SettledPlan {
+  Plan plan;
+  std::unique_ptr<SpeedMeter> meter = {};  // whose reference is uniform 4 bits; nullptr: speed is not limited, so nothing was measured
+  Speed uniform = {}, measured = {};       // seconds
+  int rounds = 0;                          // plans that were measured
+};
+SettledPlan settle_plan(Planning& planning, const Options& options);
+nlohmann::ordered_json speed_json(const SettledPlan& settled, const Speed& measured);
+std::string speed_text(const SettledPlan& settled, const Speed& measured);
 
 // Of calibration text, from the cache folder or gathered now.
 Statistics planning_statistics(const ModelFile& file, const Options& options, Threads& threads);

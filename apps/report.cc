@@ -8,8 +8,11 @@
 
 #include "compress/report/measured.h"
 #include "compress/report/page.h"
+#include "compress/report/roofline.h"
+#include "compress/plan/step.h"
 #include "core/error.h"
 #include "load.h"
+#include "machine.h"
 #include "output.h"
 #include "planning.h"
 #include "verbs.h"
@@ -53,6 +56,32 @@ Measured read_measured(const std::vector<std::string>& paths) {
     if (!predictions.points.empty()) measured.by_prediction.push_back(std::move(predictions));
   }
   return measured;
+}
+
+// What the model multiplies for a token and for a prompt, on the roofline; nothing when none of it is in forms of ours.
+constexpr i64 kPromptTokens = 512;
+std::optional<Plot> roofline_of(const ModelFile& file, const Options& options) {
+  Threads threads(thread_count(options.threads));
+  const Isa isa = chosen_isa();
+  std::vector<RooflineStep> steps = {{"one token (decode)", products_of_step(file, 0, 1, threads.count(), isa).products, {}},
+                                     {fmt::format("a prompt of {} tokens", kPromptTokens),
+                                      products_of_step(file, 0, kPromptTokens, threads.count(), isa).products, {}}};
+  if (steps[0].products.empty()) return std::nullopt;
+  const Probe probe = load_probe(cache_folder(), isa, threads.count(), false);
+  std::optional<CostModel> costs;
+  try {
+    costs = load_cost_model(cache_folder(), isa, threads.count());
+  } catch (const Error&) {
+    // None was learned on this machine: then all points lie on the roof.
+  }
+  for (RooflineStep& step : steps) {
+    for (const Work& work : step.products) step.seconds.push_back(roofline_seconds(work, probe));
+    if (!costs) continue;
+    const std::vector<CostModel::Estimate> estimates = costs->estimate(step.products, probe, threads);
+    for (std::size_t i = 0; i < step.products.size(); i++)
+      if (costs->knows(step.products[i].kernel)) step.seconds[i] = estimates[i].seconds;
+  }
+  return roofline_plot(probe, threads.count(), steps);
 }
 
 }  // namespace
@@ -103,6 +132,12 @@ int run_verb_report(const Options& options) {
                                plot_svg({"Predicted and measured divergence", "predicted, nats per token",
                                          "measured, nats per token", true, true, true, measured.by_prediction}),
                                "On the dashed line a prediction came true."});
+
+  if (std::optional<Plot> roofline = roofline_of(*file, options))
+    report.pictures.push_back({"roofline", plot_svg(*roofline),
+                               "Every product of the model, its seconds predicted from what was learned of this machine "
+                               "(`bench --fit`; otherwise from its roofline). Point at one for its shape and kernel. What lies above "
+                               "the slope has its weights in a cache."});
 
   const std::string output = options.output.empty() ? "report.html" : options.output;
   write_whole(output, report_html(report));

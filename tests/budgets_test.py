@@ -1,18 +1,20 @@
 """20 budgets between 34 and 93 MiB for SmolLM2: none is exceeded, and more bytes never mean more predicted harm.
 
 Plans with what an earlier `plan` or `compress` kept of the model in $BITKERF_CACHE; skipped where nothing is kept, as
-gathering it takes minutes.
+gathering it takes minutes. BITKERF_SWEEP=full also writes every file (about 15 s each on two cores) and loads it.
 """
 import json
 import os
 import pathlib
 import sys
+import tempfile
 
 import program
 from program import find_model, run
 
 SMALLEST, LARGEST, BUDGETS = 34.0, 93.0, 20  # MiB
 SECONDS = 20  # a plan takes one where everything is kept
+WRITE_SECONDS = 300
 
 
 class Budgets(program.TestCase):
@@ -31,6 +33,19 @@ class Budgets(program.TestCase):
             self.assertLessEqual(report["predicted_kld"], harm)
             self.assertLessEqual(report["gap"], 1e-3)
             harm = report["predicted_kld"]
+            if program.FULL:
+                with tempfile.TemporaryDirectory() as folder:
+                    self.write(pathlib.Path(folder) / "out.gguf", budget, report["file_bytes"])
+
+    def write(self, out, budget, planned):
+        result = run("compress", MODEL, "--budget", f"{budget}MiB", "-o", out, timeout=WRITE_SECONDS)
+        self.assert_done(result)
+        written = out.stat().st_size
+        print(f"            written {written / 2**20:6.2f} MiB, {budget * 2**20 - written:8.0f} bytes to spare", flush=True)
+        self.assertLessEqual(written, budget * 2**20)
+        self.assertLessEqual(written, planned)
+        self.assertLessEqual(planned - written, 16384)  # segments alike are joined, so the header is shorter than planned
+        self.assert_done(run("run", out, "-p", "The", "-n", 1, "--temp", 0))
 
 
 if __name__ == "__main__":

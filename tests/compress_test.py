@@ -174,6 +174,21 @@ class Compress(program.TestCase):
                 self.assert_refused(result, 4, budget, "nearest")
         self.assertFalse((self.folder / "never.gguf").exists())
 
+    def test_speed_is_measured(self):
+        report = self.plan("--budget", "0.5x", "--json")
+        self.assert_done(report)
+        measured = json.loads(report.out)["measured"]
+        self.assertGreaterEqual(measured["speed"], 0.5 * 0.95)
+        self.assertAlmostEqual(measured["speed"], measured["decode_tokens_per_second"] / measured["uniform_4_bit_tokens_per_second"], 6)
+        out = self.folder / "fast.gguf"
+        result = self.compress("--budget", "0.5x", "--budget", BUDGET, "--budget", "ttft=10000ms@64", "--json", "-o", out)
+        self.assert_done(result)
+        self.assertLessEqual(out.stat().st_size, 90 << 10)
+        self.assertGreater(json.loads(result.out)["measured"]["prefill_seconds"], 0)
+        self.assert_refused(self.plan("--budget", "100x"), 4, "100x", "nearest", "x the speed of uniform 4 bits")
+        self.assert_refused(self.plan("--budget", "1x", "--forms", "gguf"), 2, "--forms")
+        self.assertEqual(list((self.folder / "cache" / "plans").glob("*.gguf*")), [])  # what was measured is gone
+
     def test_what_is_wrong_is_one_line(self):
         for budget in ("64", "MiB", "-5MiB", "0MiB", "nanMiB", "infMiB", "1e5MiB", "64 MiB", "ram=3", "ttft=3ms", "ttft=3ms@0",
                        "3.2bpw ", ""):

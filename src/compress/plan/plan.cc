@@ -109,30 +109,51 @@ std::string goal_text(const PlanGoal& goal) {
 
 }  // namespace
 
-Plan make_plan(const PlanProblem& problem, const PlanGoal& goal) {
+std::optional<Plan> find_plan(const PlanProblem& problem, const PlanGoal& goal) {
+  std::array<double, kQuantities> limits = limits_of(problem, goal);
+  for (int q = 0; q < kQuantities; q++)  // a limit below what is there before anything is chosen
+    if (limits[static_cast<std::size_t>(q)] < kQuantityRows[q].fixed(problem)) return std::nullopt;
+  std::optional<Selection> found = choose(knapsack_of(problem, limits, goal.max_harm));
+  if (!found) return std::nullopt;
+  Plan plan = plan_of(problem, found->chosen, found->gap());
+  if (goal.max_harm > 0 && static_cast<double>(plan.bytes) > limits[kBytes]) return std::nullopt;
+  return plan;
+}
+
+Plan nearest_plan(const PlanProblem& problem, const PlanGoal& goal) {
   std::array<double, kQuantities> limits = limits_of(problem, goal);
   Knapsack knapsack = knapsack_of(problem, limits, goal.max_harm);
-  bool negative = false;  // a limit below what is there before anything is chosen
-  for (int q = 0; q < kQuantities; q++) negative |= limits[static_cast<std::size_t>(q)] < kQuantityRows[q].fixed(problem);
-  if (!negative) {
-    if (std::optional<Selection> found = choose(knapsack)) {
-      Plan plan = plan_of(problem, found->chosen, found->gap());
-      if (goal.max_harm <= 0 || static_cast<double>(plan.bytes) <= limits[kBytes]) return plan;
-    }
-  }
   // What stretches all limits the least. A limit of nothing cannot be stretched: then each by itself is a hint.
   for (int q = 0; q < kQuantities; q++) {
     double fixed = kQuantityRows[q].fixed(problem), limit = limits[static_cast<std::size_t>(q)];
     double& room = knapsack.limits[static_cast<std::size_t>(q)];
     if (std::isfinite(limit) && (goal.max_harm <= 0 || q != kBytes)) room = std::max(room, 1e-6 * std::max(fixed, limit));
   }
-  Plan near = plan_of(problem, nearest(knapsack).chosen, 0);
+  return plan_of(problem, nearest(knapsack).chosen, 0);
+}
+
+void refuse(const PlanProblem& problem, const PlanGoal& goal, const Plan& near) {
+  std::array<double, kQuantities> limits = limits_of(problem, goal);
   std::string can;
   const double values[] = {static_cast<double>(near.bytes), near.seconds_decode, near.seconds_prefill};
   for (int q = 0; q < kQuantities; q++)
     if (std::isfinite(limits[static_cast<std::size_t>(q)]) || (q == kBytes && goal.max_harm > 0)) can += (can.empty() ? "" : ", ") + kQuantityRows[q].text(values[q]);
+  // Speed is also said in the unit that was asked for.
+  for (const Budget& budget : goal.budgets)
+    if (budget.kind == &budget_kinds::speedup && problem.uniform_decode > 0 && near.seconds_decode > 0)
+      can += fmt::format(", {:.2f}x the speed of uniform 4 bits", problem.uniform_decode / near.seconds_decode);
   throw Error(Fault::budget, fmt::format("no plan keeps within {}; the nearest feasible plan: {}, predicted divergence {:.4f}", goal_text(goal), can, near.harm),
               "a larger budget, or fewer budgets at once; bitkerf plan MODEL --curve shows what is possible");
+}
+
+Plan make_plan(const PlanProblem& problem, const PlanGoal& goal) {
+  if (std::optional<Plan> plan = find_plan(problem, goal)) return *plan;
+  refuse(problem, goal, nearest_plan(problem, goal));
+}
+
+PlanLimits plan_limits(const PlanProblem& problem, const PlanGoal& goal) {
+  std::array<double, kQuantities> limits = limits_of(problem, goal);
+  return {limits[kBytes], limits[kDecode], limits[kPrefill]};
 }
 
 void force(PlanProblem& problem, const std::map<std::string, std::string>& forced) {

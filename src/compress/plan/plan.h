@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,20 @@ struct PlanGoal {
   double max_harm = 0;        // above 0: the fewest bytes with at most this harm (and within the budgets)
 };
 
-// Several budgets hold at once. Fault::budget when none is feasible, naming the nearest plan; Fault::usage when two
-// prompts of different lengths are limited.
+// Several budgets hold at once. Nothing when no plan is feasible; Fault::usage when two prompts of different lengths are limited.
+std::optional<Plan> find_plan(const PlanProblem& problem, const PlanGoal& goal);
+// The plan that exceeds the budgets by the least factor.
+Plan nearest_plan(const PlanProblem& problem, const PlanGoal& goal);
+// Fault::budget naming the nearest plan, whose seconds may have been measured.
+[[noreturn]] void refuse(const PlanProblem& problem, const PlanGoal& goal, const Plan& nearest);
+// find_plan(), or refuse().
 Plan make_plan(const PlanProblem& problem, const PlanGoal& goal);
+
+// What the goal allows a plan in all: bytes of the file, seconds of one token and of the prompt; infinity where nothing is said.
+struct PlanLimits {
+  double bytes, decode, prefill;
+};
+PlanLimits plan_limits(const PlanProblem& problem, const PlanGoal& goal);
 
 // Of the lines that `forced` has no choice about: every layer whose name is a key has that candidate only (its recipe's text);
 // Fault::usage when there is no such candidate.

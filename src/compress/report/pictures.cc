@@ -130,7 +130,7 @@ std::string plot_svg(const Plot& plot) {
       path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", px, py);
       points +=
           fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\"><title>{} ({:.4g}, {:.4g})</title></circle>\n", px,
-                      py, series.line ? 2.5 : 4, xml_text(p.label.empty() ? series.name : p.label), p.x, p.y);
+                      py, series.line ? 2.5 : 4, xml_text(!p.title.empty() ? p.title : p.label.empty() ? series.name : p.label), p.x, p.y);
       if (!p.label.empty())
         points += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"10\">{}</text>\n", px + 6, py - 5,
                               xml_text(p.label));

@@ -10,6 +10,7 @@ namespace bitkerf {
 struct PlotPoint {
   double x = 0, y = 0;
   std::string label = {};  // beside the point; may be empty
+  std::string title = {};  // shown when pointed at; empty: the label, or the series' name
 };
 struct PlotSeries {
   std::string name;

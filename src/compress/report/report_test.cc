@@ -7,6 +7,7 @@
 
 #include "compress/report/measured.h"
 #include "compress/report/page.h"
+#include "compress/report/roofline.h"
 #include "core/error.h"
 
 namespace bitkerf {
@@ -89,6 +90,30 @@ TEST(ReportPictures, BitMapHasACellAMatrix) {
   EXPECT_EQ(count(svg, ">blk.0<"), 1u);
   for (const char* bits : {">4.55<", ">3.00<", ">2.25<"}) EXPECT_EQ(count(svg, bits), 1u);
   EXPECT_EQ(trouble_of_xml(bit_map_svg("none", {})), "");
+}
+
+TEST(ReportRoofline, EqualProductsAreOnePointUnderTheRoof) {
+  Probe probe;
+  probe.figures = {{"read.memory", "B/s", 1, 10e9, 0}, {"rate.int8_dot", "op/s", 1, 1000e9, 0}};
+  Work work;
+  work.kernel = "int_dot/dot", work.format = "int4.g32", work.rows = 100, work.cols = 50, work.tokens = 1, work.bytes = 2500;
+  Work prompt = work;
+  prompt.tokens = 200;
+  const RooflineStep steps[] = {{"decode", {work, work}, {1e-6, 1e-6}}, {"prefill", {prompt}, {4e-6}}};
+  Plot plot = roofline_plot(probe, 1, steps);
+  ASSERT_EQ(plot.series.size(), 3u);
+  ASSERT_EQ(plot.series[0].points.size(), 1u);
+  EXPECT_EQ(plot.series[0].points[0].x, 4);    // 10,000 operations, 2,500 bytes
+  EXPECT_EQ(plot.series[0].points[0].y, 10);   // Gop/s
+  EXPECT_EQ(plot.series[0].points[0].title, "2 x 100x50, int4.g32 by int_dot/dot");
+  EXPECT_EQ(plot.series[1].points[0].x, 800);
+  const std::vector<PlotPoint>& roof = plot.series[2].points;
+  ASSERT_EQ(roof.size(), 3u);
+  EXPECT_EQ(roof[0].y, 10 * roof[0].x);
+  EXPECT_EQ(roof[1].x, 100);
+  EXPECT_EQ(roof[2].y, 1000);
+  EXPECT_EQ(trouble_of_xml(plot_svg(plot)), "");
+  EXPECT_EQ(roofline_plot(Probe{}, 1, steps).series.size(), 2u);  // nothing known of the machine: no roof
 }
 
 TEST(ReportContents, NamesOfMatrices) {
