@@ -2,9 +2,11 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "compress/backward/measure_divergence.h"
 #include "compress/quantize_model.h"
 #include "core/check.h"
 #include "core/error.h"
+#include "gather.h"
 #include "load.h"
 #include "machine.h"
 #include "measure/clock.h"
@@ -18,6 +20,8 @@ namespace bitkerf {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr i64 kWindowsMeasured = 4;  // of each text
 
 }  // namespace
 
@@ -68,6 +72,17 @@ int run_verb_compress(const Options& options) {
     report["tuning"] = tune_json(tuning);
     tuned = tune_text(tuning);
   }
+  // On text that nothing was calibrated on.
+  std::vector<std::vector<Token>> windows;
+  if (!statistics.gradient.empty() && file->metadata().has("tokenizer.ggml.model"))
+    windows = windows_kept_apart(*tokenizer_of(*file), calibration_texts(options), kWindowsMeasured);
+  double measured = 0;
+  if (!windows.empty()) {
+    Progress progress("measuring", "windows");
+    auto show = [&](i64 done, i64 all) { return progress.show(done, all), true; };
+    measured = measure_divergence(*file, *open_model_file(options.output), windows, 0.5, threads, show);
+    report["measured_kld"] = measured;
+  }
   i64 bytes = open_model_file(options.output)->file_bytes();
   if (most_bytes > 0) CHECK_LE(bytes, most_bytes);
   std::string speed;
@@ -85,6 +100,7 @@ int run_verb_compress(const Options& options) {
   print(fmt::format("{:12} {:>12} {:>12}\n{:12} {:12.2f} {:12.2f}\n", "", "source", "ours", "file MiB", static_cast<double>(file->file_bytes()) / (1 << 20),
                     static_cast<double>(bytes) / (1 << 20)));
   if (most_bytes > 0) print(fmt::format("{:12} {:12} {:12.5f}\n", "predicted", "", predicted));
+  if (!windows.empty()) print(fmt::format("{:12} {:12} {:12.5f}  nats per token, on calibration text kept apart\n", "divergence", "", measured));
   print(speed + tuned);
   return 0;
 }

@@ -66,7 +66,7 @@ Statistics gather_statistics(const ModelFile& file, const Options& options, cons
       seen = done;
       progress.show(done, all);
       return !interrupt.asked();
-    }, nullptr, {.path = state + ".gradients", .key = key});
+    }, nullptr, {.path = state + ".gradients", .key = key}, &statistics);
     if (statistics.gradient.empty()) stopped("gradients", seen, count);
   }
   std::filesystem::remove(moments);

@@ -93,7 +93,7 @@ class QuantizingSource final : public LinearSource {
  private:
   // Kept until another input is asked for: matrices that share one come one after the other.
   const Hessian* hessian_of(std::string_view name, i64 cols, const Transform* transform) {
-    const InputStatistics* input = statistics_ ? statistics_->input_of(name) : nullptr;
+    const InputStatistics* input = statistics_ ? statistics_->rounding_input_of(name) : nullptr;
     if (!input) return nullptr;
     if (input->cols() != cols)
       fail(Fault::file, "the statistics of '{}' are of {} columns; the matrix has {}", name, input->cols(), cols);

@@ -18,11 +18,12 @@ Quantized nearest(const QuantizeTask& task) {
   return round_to_nearest(task.weights, task.format, kRule, &task.threads);
 }
 
-template <RoundingOrder kOrder, int kSearches, int kBeam = 1>
+template <RoundingOrder kOrder, int kSearches, int kSweeps = 0, int kBeam = 1>
 Quantized feedback(const QuantizeTask& task) {
   if (!task.hessian)
     throw Error(Fault::usage, "the quantizer gptq wants statistics of every matrix's input", "quantize --calibration FILE, made by `bitkerf calibrate`");
-  FeedbackResult result = quantize_with_feedback(task.weights, task.format, *task.hessian, {.order = kOrder, .searches = kSearches, .beam = kBeam}, task.threads);
+  const FeedbackOptions options{.order = kOrder, .searches = kSearches, .beam = kBeam, .sweeps = kSweeps};
+  FeedbackResult result = quantize_with_feedback(task.weights, task.format, *task.hessian, options, task.threads);
   if (task.row_error) *task.row_error = std::move(result.row_error);
   return std::move(result.quantized);
 }
@@ -34,9 +35,9 @@ constexpr QuantizerRow kQuantizers[] = {
     {"rtn-wide", "round to nearest, the best of 100 scales from 0.01 to 1.2 of that (LLM-FP4's bias search)", nearest<scale_rules::wide>, "squared error"},
     {"same", "the codes of the source's own blocks where those are a grid (Q4_0, Q4_1), only their scales are rounded; else rtn",
      nearest<scale_rules::own>, "squared error"},
-    {"gptq", "feedback in the order of the largest inputs, scales searched twice; needs --calibration", feedback<RoundingOrder::descending, 2>,
+    {"gptq", "feedback in the order of the largest inputs, then descent code by code; needs --calibration", feedback<RoundingOrder::descending, 1, 8>,
      "weighted error", "feedback"},
-    {"gptq-beam", "the same with the 4 best beginnings of every row kept: some 4 times the time", feedback<RoundingOrder::descending, 2, 4>, "weighted error",
+    {"gptq-beam", "the 4 best beginnings of every row kept, then descent: some 4 times the time", feedback<RoundingOrder::descending, 2, 8, 4>, "weighted error",
      "feedback"},
     {"gptq-natural", "the same from the last column to the first, scales searched once", feedback<RoundingOrder::natural, 1>, "weighted error", "feedback"},
     {"gptq-pivot", "the same in the order of a pivoted factorization, scales searched twice", feedback<RoundingOrder::pivot, 2>, "weighted error",

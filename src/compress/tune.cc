@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <numbers>
 
-#include "compress/backward/differentiable_decoder.h"
+#include "compress/backward/measure_divergence.h"
 #include "core/error.h"
 #include "core/float16.h"
 #include "files/compact_vocabulary.h"
@@ -24,12 +24,6 @@ namespace {
 using backward::Derivatives;
 using backward::DifferentiableDecoder;
 using Windows = std::span<const std::vector<Token>>;
-
-DifferentiableDecoder open(const ModelFile& file, Threads& threads) {
-  FileSource source(file, "stored_float", threads, {});
-  DecoderSpec spec = describe_decoder(file, source, {});
-  return DifferentiableDecoder(spec, load_decoder_weights(spec, source), threads);
-}
 
 std::string without_weight(const std::string& name) { return name.substr(0, name.size() - std::string_view(".weight").size()); }
 
@@ -80,8 +74,8 @@ void write_as_read(const std::string& out, const ModelFile& file, std::span<cons
 class Tuner {
  public:
   Tuner(const ModelFile& source, const ModelFile& compressed, Windows windows, Threads& threads, const TuneOptions& options)
-      : compressed_(compressed), windows_(windows), threads_(threads), options_(options), teacher_(open(source, threads)),
-        student_(open(compressed, threads)) {
+      : compressed_(compressed), windows_(windows), threads_(threads), options_(options), teacher_(backward::open_decoder(source, threads)),
+        student_(backward::open_decoder(compressed, threads)) {
     const ModelShape &a = teacher_.spec().shape, &b = student_.spec().shape;
     if (a.vocabulary != b.vocabulary)
       fail(Fault::usage, "{} has a vocabulary of {}, its source {} one of {}", compressed.path(), b.vocabulary, source.path(), a.vocabulary);
@@ -107,9 +101,10 @@ class Tuner {
                        compressed.file_bytes(), options.steps, options.windows_per_step, options.gain_rate, options.factor_rate, windows.size());
   }
 
-  // False: stopped.
-  bool train(TuneReport& report) {
+  // before: what judge() said of the file. False: stopped.
+  bool train(double before, TuneReport& report) {
     using Clock = std::chrono::steady_clock;
+    pace_ = std::sqrt(std::min(1.0, before / options_.full_divergence));
     resume();
     auto saved = Clock::now();
     for (; step_ < options_.steps; step_++) {
@@ -130,28 +125,7 @@ class Tuner {
   // Mean divergence over the windows that are not trained on.
   double judge() { return divergence(student_); }
   double divergence(DifferentiableDecoder& student) {
-    Windows judged = windows_.last(static_cast<std::size_t>(options_.judged));
-    double sum = 0;
-    i64 tokens = 0;
-    for (const std::vector<Token>& window : judged) {
-      std::span<const Token> one[] = {window};
-      OwnedMatrix<float> expected = hidden_of(teacher_, one), actual = hidden_of(student, one);
-      i64 n = expected.rows(), step = 64, pieces = ceil_div(n, step);
-      std::vector<double> sums(static_cast<std::size_t>(pieces));
-      auto piece = [&](i64 p) {
-        i64 first = p * step, rows = std::min(step, n - first);
-        OwnedMatrix<float> logits(rows, student.spec().shape.vocabulary);
-        student.logits(actual.view().sub_rows(first, rows), logits.view());
-        backward::Loss loss = backward::divergence([&](i64, i64, Matrix<float> out) { teacher_.logits(expected.view().sub_rows(first, rows), out); });
-        sums[static_cast<std::size_t>(p)] = loss({0, first, logits.view(), 0, {}});
-      };
-      threads_.split(pieces, [&](i64 first, i64 last) {
-        for (i64 p = first; p < last; p++) piece(p);
-      });
-      for (double s : sums) sum += s;
-      tokens += n;
-    }
-    return sum / static_cast<double>(tokens);
+    return backward::mean_divergence(teacher_, student, windows_.last(static_cast<std::size_t>(options_.judged)), 0, threads_);
   }
 
   void write(const std::string& out) {
@@ -191,13 +165,6 @@ class Tuner {
     return moved;
   }
 
-  static OwnedMatrix<float> hidden_of(DifferentiableDecoder& model, std::span<const std::span<const Token>> one) {
-    OwnedMatrix<float> hidden(static_cast<i64>(one[0].size()), model.spec().shape.width);
-    Matrix<float> views[] = {hidden.view()};
-    model.forward(one, views);
-    return hidden;
-  }
-
   // The numbers into the model.
   void apply() {
     for (const Moved& moved : moved_) {
@@ -234,7 +201,7 @@ class Tuner {
     double mean_part = 1 - std::pow(kMean, static_cast<double>(step_ + 1)), square_part = 1 - std::pow(kSquare, static_cast<double>(step_ + 1));
     for (const Moved& moved : moved_) {
       const std::vector<double>& slope = moved.gain ? sum.gains.at(moved.name) : sum.matrices.at(moved.name).factor;
-      double rate = cosine * (moved.gain ? options_.gain_rate : options_.factor_rate);
+      double rate = pace_ * cosine * (moved.gain ? options_.gain_rate : options_.factor_rate);
       for (std::size_t i = 0; i < moved.count(); i++) {
         if (moved.size[i] == 0) continue;
         double d = slope[i] / static_cast<double>(sum.tokens) * moved.size[i];
@@ -328,6 +295,7 @@ class Tuner {
   std::vector<Moved> moved_;
   std::size_t count_ = 0;
   std::vector<float> numbers_, mean_, square_;  // what moves; Adam's running means
+  double pace_ = 1;  // times the rates
   i64 step_ = 0;
   bool asked_to_stop_ = false;
   std::string key_;
@@ -341,13 +309,13 @@ TuneReport tune_model(const ModelFile& source, const ModelFile& compressed, std:
   Tuner tuner(source, compressed, windows, threads, options);
   tuner.count(report);
   report.before = tuner.judge();
-  if (!tuner.train(report)) return report;
+  if (!tuner.train(report.before, report)) return report;
   // Judged as it was written, scales rounded to their type.
   std::string tried = out + ".tuned";
   tuner.write(tried);
   {
     std::unique_ptr<ModelFile> file = open_model_file(tried);
-    DifferentiableDecoder written = open(*file, threads);
+    DifferentiableDecoder written = backward::open_decoder(*file, threads);
     report.after = tuner.divergence(written);
   }
   report.kept = report.after < report.before;

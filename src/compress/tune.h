@@ -17,8 +17,9 @@ namespace bitkerf {
 struct TuneOptions {
   i64 steps = 60, windows_per_step = 2;
   i64 judged = 4;  // the last windows: never trained on, and what decides whether the result is kept
-  // Of Adam, falling along a cosine: in shares of a norm's root mean square gain, and of a row's scale.
-  double gain_rate = 3e-3, factor_rate = 4e-3;
+  // Of Adam, falling along a cosine: in shares of a norm's root mean square gain, and of a row's scale. For a file whose
+  // divergence is full_divergence or more; less for nearer ones, by the square root, as the change that is missing is less.
+  double gain_rate = 3e-3, factor_rate = 4e-3, full_divergence = 0.4;
   std::string state;  // file that an interrupted run is kept in and gone on from; empty: none
   double seconds_between_saves = 30;
   // After each step; loss: mean divergence of its windows. False: stop, with the state saved.

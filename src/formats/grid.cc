@@ -6,6 +6,46 @@
 #include <numeric>
 
 namespace bitkerf {
+
+Grid::Cells::Cells(std::span<const float> values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  low_ = *low;
+  width_ = std::max((*high - *low) / kCells, 1e-30f);
+  const int levels = static_cast<int>(values.size()) / 2;
+  const float reach = width_ * 0.70711f;  // from the middle of a cell to its corner
+  std::vector<float> distance(static_cast<std::size_t>(levels));
+  for (int cell = 0; cell < kCells * kCells; cell++) {
+    const float x = low_ + width_ * (static_cast<float>(cell / kCells) + 0.5f), y = low_ + width_ * (static_cast<float>(cell % kCells) + 0.5f);
+    float least = INFINITY;
+    for (int code = 0; code < levels; code++) {
+      const auto at = static_cast<std::size_t>(code);
+      distance[at] = std::hypot(values[2 * at] - x, values[2 * at + 1] - y);
+      least = std::min(least, distance[at]);
+    }
+    first_[cell] = static_cast<int>(near_.size());
+    for (int code = 0; code < levels; code++)
+      if (distance[static_cast<std::size_t>(code)] <= (least + 2 * reach) * 1.0001f)
+        near_.push_back({code, values[2 * static_cast<std::size_t>(code)], values[2 * static_cast<std::size_t>(code) + 1]});
+  }
+  first_[kCells * kCells] = static_cast<int>(near_.size());
+}
+
+int Grid::Cells::nearest(const float* point) const {
+  const float x = (point[0] - low_) / width_, y = (point[1] - low_) / width_;
+  if (!(x >= 0 && y >= 0 && x < kCells && y < kCells)) return -1;
+  const int cell = static_cast<int>(x) * kCells + static_cast<int>(y);
+  int best = 0;
+  float least = INFINITY;
+  for (int i = first_[cell]; i < first_[cell + 1]; i++) {
+    const Near& n = near_[static_cast<std::size_t>(i)];
+    float error = 0;
+    error += (point[0] - n.x) * (point[0] - n.x);
+    error += (point[1] - n.y) * (point[1] - n.y);
+    if (error < least) least = error, best = n.code;
+  }
+  return best;
+}
+
 namespace {
 
 // The greatest common divisor of all values as multiples of 2^-24, when they are such and int8 times it.
@@ -78,6 +118,7 @@ Grid Grid::points(int dimension, std::vector<float> values, NearestPoint nearest
   tables->highest = *high;
   tables->nearest = nearest;
   if (!nearest) {
+    if (dimension == 2 && g.levels_ >= 32) tables->cells.emplace(values);
     tables->by_weight.resize(values.size());
     for (int i = 0; i < dimension; i++)
       for (int code = 0; code < g.levels_; code++)
@@ -118,6 +159,8 @@ int Grid::nearest(float value) const {
 int Grid::nearest(const float* point) const {
   if (dimension_ == 1) return nearest(*point);
   if (tables_->nearest) return tables_->nearest(point);
+  if (tables_->cells)
+    if (const int code = tables_->cells->nearest(point); code >= 0) return code;
   constexpr int kBlock = 256;
   int best = 0;
   float least = INFINITY;

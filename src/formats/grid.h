@@ -68,6 +68,23 @@ class Grid {
   std::optional<float> int8_step() const;
 
  private:
+  // Square cells over points of two weights, each with the codes that may be nearest to a place in it, so that a search
+  // looks at a few instead of all.
+  class Cells {
+   public:
+    explicit Cells(std::span<const float> values);
+    int nearest(const float* point) const;  // -1: the point is outside all cells
+
+   private:
+    static constexpr int kCells = 48;  // a side
+    struct Near {
+      int code;
+      float x, y;
+    };
+    float low_ = 0, width_ = 1;
+    std::vector<Near> near_;
+    int first_[kCells * kCells + 1] = {};
+  };
   // Shared by the copies of a grid (every matrix has one, and a lattice's table takes 2 MB); never changed.
   struct Tables {
     std::vector<float> values;       // (levels, dimension)
@@ -77,6 +94,7 @@ class Grid {
     std::vector<float> by_weight;    // (dimension, levels); of dimension > 1, so that a search is vector code
     float lowest = 0, highest = 0;
     NearestPoint nearest = nullptr;
+    std::optional<Cells> cells;
     std::optional<float> int8_step;
   };
   bool affine_ = false;

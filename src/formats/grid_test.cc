@@ -55,6 +55,27 @@ TEST(Grid, OfPoints) {
 }
 
 // Which grids products in int8 are exact for, and which may be rounded to it.
+// Cells of pairs answer as a look at all points does, inside and outside.
+TEST(Grid, CellsOfPairsAreExact) {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0, 50);
+  for (const auto& [name, expected] : {std::pair{"normal5d2", 0.0576}, {"normal6d2", 0.0297}, {"normal7d2", 0.0155}, {"normal8d2", 0.0080}}) {
+    const Grid grid = parse_number_format(name).grid;
+    double error = 0;
+    for (int i = 0; i < 20000; i++) {
+      const float point[2] = {normal(random), normal(random)};
+      auto distance = [&](int code) { return std::hypot(double{point[0]} - grid.value(code, 0), double{point[1]} - grid.value(code, 1)); };
+      double least = INFINITY;
+      for (int code = 0; code < grid.levels(); code++) least = std::min(least, distance(code));
+      ASSERT_LE(distance(grid.nearest(point)), least + 1e-4) << name;
+      const float fitting[2] = {point[0] / 50 * grid.rms(), point[1] / 50 * grid.rms()};
+      const int code = grid.nearest(fitting);
+      for (int j = 0; j < 2; j++) error += std::pow((fitting[j] - grid.value(code, j)) / grid.rms(), 2) / 40000;
+    }
+    EXPECT_NEAR(error, expected, 0.04 * expected) << name;
+  }
+}
+
 TEST(Int8Levels, AreExactOrCheap) {
   for (const FormatRow& row : number_formats()) {
     Grid grid = row.grid();

@@ -109,6 +109,35 @@ Grid codebook_of(std::string_view text) {
   return Grid::points(kDimension, std::move(values)).with_reach(127);
 }
 
+// Points of least squared error for pairs of normally distributed weights (Lloyd's iteration on a grid of 241 x 241 places;
+// HIGGS's grids of dimension 2), in units of the largest coordinate over 127. Squared error for a variance of 1: 0.0576, 0.0297,
+// 0.0155, 0.0080; of single weights 0.0345 (normal3) and 0.0095 (normal4).
+constexpr std::string_view kNormal5d2 =
+    "87df8929b0ffb29fb8d3b92cbd63d30dd7e8ddbbdd37f2fcf21cf487f554f8d7047f07b40a320fed110f23cf264c2cfa3024339d48dd496a4d09603566b97bfb";
+constexpr std::string_view kNormal6d2 =
+    "810d91d59540a1feaa1faca7b1e8baccbb3fbb67bd06c521c8e7d1fbd2b3d510d538d7d1dc8ddd53df24e0e8e6fdebbfeb11ec77ee3bf1d6f5ecf525faa7fa00"
+    "fe54001305c2063907db0af10c220e05138919711be71dcd1d141d301d4c1eb021fc30e03023350c37f539c5393c419e41624ce14c21510260c0614272ea7217";
+constexpr std::string_view kNormal7d2 =
+    "88f989d4891e9744a1b0a308a4eda6d2a722b137b469b6ffb715b9d9b9edbbc1bb4cbf29c19ec50ac8f8c9e3c91cc93cccd1ceb9d159d4edd402d410d42ed9de"
+    "d91eda42dbc9dc7bddf6dfa4e213e3b7e304e582e5e9e526e552e6d5e634ecf5edc5ee1bef0def42f0e0f067f201f327f4d1f89df8b4f834f9eafa52fcf9fc16"
+    "fd08ffd800c60024024206f0063307e008000a0f0a610da90d1b0ebd0ed00e2a114d117f12e712f7158b1506153a1ada1a151a251ec41eec20fc22ae230b2332"
+    "23472360271f2acf2ae12cf22f113002332a353b36bc379938513ae83bd63b1b3ef84009466b472b4cca4d424e1550e351fb54ac6028610a6ccd6cee6c477f12";
+constexpr std::string_view kNormal8d2 =
+    "881d89fd8ad399e69c2c9eb29e4b9ff99f11a6cfaa05abe6ad1eaf31b0f5b4b9b4dbb411b541b703bacabae9bb28bd1dbef8be53bf9ebf6fc0d9c00cc135c415"
+    "c5b9c502c6e4c6efc728c841c9cccbf6cb0dcb1dccdaceffcfe8cf33d106d114d126d2c0d25ed3abd34cd4d0d4f1d5ddd61dd63ed7fad70dd8e6d903d92cdb15"
+    "dcc4dc34ddedded7de1cde24dfdfdff4e0b7e0cee0fbe001e007e00ee18ee23de249e3e7e357e515e529e6a6e671e7eee7f6e705e71fe8d7e80de833e9c1e9e0"
+    "eacdeafeed17eeeaee22ee3eef06ef0eef2bef4af0b3f0f6f1d7f1e0f2c8f3fef35af41bf535f6e7f6f1f612f7bff708f8cff822f99ff92cf941fbd7fbdffbfd"
+    "fc18fc4dfdecfef4fe10fe68ff0701af01c8013c02e4021e0228023204bc04db04fb05ec050306d106150657080c0847098909f4097f0a230be20cc40ceb0dfd"
+    "0d1a0d2d0d3b0ed80f0610a3101111b512ce12f112f813e213ea1423153415471555160a16191667170119d7192b1ac11be01be91bf01bf81b111b3e1fcd1f1b"
+    "20fe200821b12125213323e623f324d925122549269a265828fd29c229ec2907292b2a1c2a3d2de02df52ed130003024310c3134316e33eb331634b236f73841"
+    "385239e039043a1f3a2d3bc43cd43e0c3fec40f94216439c4436462648e048014cf14dce4e1b4e444fb7500b525c552e59e259f85f1b620668cb6b3771ed7911";
+
+template <int kBits>
+Grid pairs(std::string_view text, float rms) {
+  static const Grid grid = codebook_of<kBits, 2>(text).with_rms(rms);  // its search wants a table that takes a millisecond
+  return grid;
+}
+
 // Dynamic fixed point: p bits, symmetric.
 Grid fixed_point() { return symmetric<32767>(); }
 Grid fixed_point_of(std::string_view p) {
@@ -184,6 +213,10 @@ const FormatRow kFormats[] = {
     {"cb4d2", codebook<4, 2>, 64, "f16", false, "16 points of 2 weights by k-means, 2 bits a weight", "v", "auto", codebook_of<4, 2>},
     {"cb6d2", codebook<6, 2>, 64, "f16", false, "64 points of 2 weights by k-means, 3 bits a weight", "v", "auto", codebook_of<6, 2>},
     {"cb8d2", codebook<8, 2>, 64, "f16", false, "256 points of 2 weights by k-means, 4 bits a weight", "v", "auto", codebook_of<8, 2>},
+    {"normal5d2", [] { return pairs<5>(kNormal5d2, 52.52f); }, 64, "f16", false, "best 32 points for pairs of normally distributed weights, 2.5 bits a weight"},
+    {"normal6d2", [] { return pairs<6>(kNormal6d2, 45.24f); }, 64, "f16", false, "best 64 points for pairs of normally distributed weights, 3 bits a weight"},
+    {"normal7d2", [] { return pairs<7>(kNormal7d2, 40.87f); }, 64, "f16", false, "best 128 points for pairs of normally distributed weights, 3.5 bits a weight"},
+    {"normal8d2", [] { return pairs<8>(kNormal8d2, 35.86f); }, 64, "f16", false, "best 256 points for pairs of normally distributed weights, 4 bits a weight"},
     {"e8p2", [] { return e8p_grid(); }, kWholeRow, "f16", false, "65536 points of E8 + 1/4, 8 weights, 2 bits a weight (QuIP#)"},
     {"int16", fixed_point, kWholeRow, "e8m0", false, "dynamic fixed point, +-32767; p=15: +-16383", "p", "", fixed_point_of},
 };

@@ -118,6 +118,16 @@ struct Lanes {
   // byte j. VPERMI2D then splits the lanes of both row halves into the steps of four columns.
   template <int kBits, int kShift>
   static void expand(const std::uint8_t* planes, std::int64_t stride, B* codes) {
+    expand_some<kBits, kShift, 4>(planes, stride, 0, codes);
+  }
+  // Steps 4 * half to 4 * half + 3 of the eight.
+  template <int kBits>
+  [[gnu::always_inline]] static void expand_half(const std::uint8_t* planes, std::int64_t stride, int half, B* codes) {
+    expand_some<kBits, 0, 2>(planes, stride, 2 * half, codes);
+  }
+  // Two steps for each of kCount bytes from `first` on.
+  template <int kBits, int kShift, int kCount>
+  [[gnu::always_inline]] static void expand_some(const std::uint8_t* planes, std::int64_t stride, int first, B* codes) {
     constexpr int kFirst = 8 - kBits - kShift;  // lane byte of plane 0
     static_assert(kFirst >= 0);
     // Byte position in a plane of row 8h + lane, byte b: 4 (8h + lane) + b. Odd lane bytes of a pair come from the
@@ -133,11 +143,11 @@ struct Lanes {
     for (int i = 0; i < kBits; i++) p[i] = _mm512_loadu_si512(planes + i * stride);
     p[kBits] = p[kBits - 1];
 #pragma GCC unroll 4
-    for (int b = 0; b < 4; b++) {
+    for (int b = 0; b < kCount; b++) {
       __m512i half[2];
 #pragma GCC unroll 2
       for (int h = 0; h < 2; h++) {
-        __m512i index = _mm512_add_epi8(base, _mm512_set1_epi8(static_cast<char>(32 * h + b)));
+        __m512i index = _mm512_add_epi8(base, _mm512_set1_epi8(static_cast<char>(32 * h + first + b)));
         __m512i matrix = _mm512_setzero_si512();
 #pragma GCC unroll 4
         for (int i = 0; i < kBits; i += 2) {

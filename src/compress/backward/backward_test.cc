@@ -171,8 +171,8 @@ TEST(Backward, LabelsAreDrawnFromTheModel) {
   OwnedMatrix<float> logits(tokens, 5);
   for (i64 t = 0; t < tokens; t++)
     for (i64 r = 0; r < 5; r++) logits(t, r) = 0.7f * static_cast<float>(r);
-  std::vector<double> square(5);
-  double loss = sampled_labels(7)({0, 0, logits.view(), 0, square}), entropy = 0;
+  std::vector<double> square(5), token_square(static_cast<std::size_t>(tokens));
+  double loss = sampled_labels(7)({0, 0, logits.view(), 0, square, token_square}), entropy = 0, by_token = 0;
   for (std::size_t r = 0; r < 5; r++) {
     double p = std::exp(0.7 * static_cast<double>(r)) / (1 + std::exp(0.7) + std::exp(1.4) + std::exp(2.1) + std::exp(2.8)), drawn = 0;
     entropy -= p * std::log(p);
@@ -181,6 +181,38 @@ TEST(Backward, LabelsAreDrawnFromTheModel) {
     EXPECT_NEAR(drawn / static_cast<double>(tokens), p * (1 - p), 0.03);  // four standard errors of 4,000 draws
   }
   EXPECT_NEAR(loss / static_cast<double>(tokens), entropy, 0.06);
+  for (double s : square) by_token += s / static_cast<double>(tokens);
+  for (double s : token_square) EXPECT_NEAR(s, by_token, 1e-6);
+}
+
+// Weighed moments: the trace of sum w x x^T is sum w |x|^2, and rows' squared derivatives add up to the weights.
+TEST(Backward, MomentsAreWeighedByDerivatives) {
+  for (const TinyModel& tiny : {TinyModel{"qwen3", 0}, TinyModel{"phi3", 0}}) {
+    SCOPED_TRACE(tiny.name);
+    Threads one(1), two(2);
+    std::unique_ptr<ModelFile> file = open_model_file(tiny_model_path(tiny));
+    std::vector<std::vector<Token>> prompts = read_tiny_golden(tiny).prompts;
+    std::vector<std::span<const Token>> windows(prompts.begin(), prompts.end());
+    auto run = [&](Threads& threads, Derivatives& sum) {
+      FileSource source(*file, "stored_float", threads, {});
+      DecoderSpec spec = describe_decoder(*file, source, {});
+      DifferentiableDecoder decoder(spec, load_decoder_weights(spec, source), threads);
+      WeightedMoments moments;
+      decoder.differentiate(windows, 0, sampled_labels(7), sum, &moments);
+      return moments;
+    };
+    Derivatives sum, again;
+    WeightedMoments moments = run(one, sum), same = run(two, again);
+    EXPECT_EQ(moments.size(), sum.matrices.size());
+    for (const auto& [name, moment] : moments) {
+      double squares = 0;
+      for (double s : sum.matrices.at(name).square) squares += s;
+      EXPECT_NEAR(moment.weight, squares, 1e-4 * squares) << name;
+      EXPECT_EQ(moment.tokens, sum.tokens) << name;
+      EXPECT_GT(moment.sum(0, 0), 0) << name;
+      for (i64 c = 0; c < moment.sum.cols(); c++) EXPECT_EQ(moment.sum(0, c), same.at(name).sum(0, c)) << name;
+    }
+  }
 }
 
 TEST(Backward, OutputGradientsOfEveryRow) {

@@ -3,8 +3,10 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "compress/backward/blocks.h"
+#include "compress/calibration/moments.h"
 #include "core/error.h"
 
 namespace bitkerf::backward {
@@ -51,6 +53,15 @@ struct DifferentiableDecoder::Slot {
   std::vector<Saved> layers;     // of all, or one that all share where there is no way back
   OwnedMatrix<float> last, d_x;  // (tokens, width): the residual stream at its end; its derivative on the way back
   Derivatives sums;
+  // Inputs of matrices with the weight of each token, until add_moments() has read them; wanted: gather them.
+  struct Weighed {
+    std::string matrix;
+    Matrix<const float> x;
+    std::vector<double> weights;
+  };
+  bool wanted = false;
+  std::vector<Weighed> weighed;
+  OwnedMatrix<float> attention_input, feed_forward_input, gated, hidden;  // (tokens, ...)
 
   Matrix<float> rows(OwnedMatrix<float>& m) const { return m.view().sub_rows(0, tokens); }
   Matrix<const float> rows(const OwnedMatrix<float>& m) const { return m.view().sub_rows(0, tokens); }
@@ -254,7 +265,18 @@ void DifferentiableDecoder::layer_forward(std::size_t index, const Expanded& w, 
   if (shared && index + 1 < weights_.layers.size()) std::swap(s.x, slot.last);
 }
 
-void DifferentiableDecoder::collect(const Projection& p, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const {
+void DifferentiableDecoder::collect(const Projection& p, Matrix<const float> x, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const {
+  if (slot.wanted && x.data) {
+    auto same = [&](const Slot::Weighed& w) { return w.matrix == p.name; };  // parts of a fused matrix share their input
+    auto found = std::find_if(slot.weighed.begin(), slot.weighed.end(), same);
+    if (found == slot.weighed.end())
+      found = slot.weighed.insert(found, {p.name, x, std::vector<double>(static_cast<std::size_t>(x.rows))});
+    for (i64 t = 0; t < d_y.rows; t++) {
+      double sum = 0;
+      for (float d : d_y.row_span(t)) sum += double{d} * d;
+      found->weights[static_cast<std::size_t>(t)] += sum;
+    }
+  }
   RowDerivatives& rows = slot.sums.matrices[p.name];
   for (std::vector<double>* v : {&rows.square, &rows.factor, &rows.bias}) v->resize(static_cast<std::size_t>(p.total));
   double *square = rows.square.data() + p.first, *factor = rows.factor.data() + p.first, *bias = rows.bias.data() + p.first;
@@ -299,12 +321,20 @@ void DifferentiableDecoder::layer_backward(std::size_t index, const Expanded& w,
     Arena::Scope block(arena);
     Matrix<const float> gate = slot.rows(s.gate), up = slot.rows(s.up), y = slot.rows(s.feed_forward);
     Matrix<const float> d_y = before_post_norm(y, l.post_feed_forward_norm, "post_ffw_norm");
-    collect(l.down, d_y, y, slot);
+    if (slot.wanted) {
+      gate_of(spec_.activation).forward(gate, up, slot.rows(slot.gated), context);
+      copy(slot.rows(s.attention), middle);
+      if (l.post_attention_norm.size() > 0) rms_norm(middle, l.post_attention_norm.span(), spec_.epsilon, middle, context);
+      add(middle, slot.rows(s.x), context);
+      rms_norm(middle, l.feed_forward_norm.span(), spec_.epsilon, slot.rows(slot.feed_forward_input), context);
+      rms_norm(slot.rows(s.x), l.attention_norm.span(), spec_.epsilon, slot.rows(slot.attention_input), context);
+    }
+    collect(l.down, slot.rows(slot.gated), d_y, y, slot);
     Matrix<float> d_gate = arena.matrix<float>(n, spec_.hidden), d_up = arena.matrix<float>(n, spec_.hidden);
     product_backward(d_y, w.down.view(), Sum::replace, d_up);
     gate_backward(gate_of(spec_.activation), gate, up, d_up, d_gate, d_up);
-    collect(l.gate, d_gate, gate, slot);
-    collect(l.up, d_up, up, slot);
+    collect(l.gate, slot.rows(slot.feed_forward_input), d_gate, gate, slot);
+    collect(l.up, slot.rows(slot.feed_forward_input), d_up, up, slot);
     product_backward(d_gate, w.gate.view(), Sum::replace, d_normed);
     product_backward(d_up, w.up.view(), Sum::add, d_normed);
     copy(slot.rows(s.attention), middle);
@@ -315,7 +345,7 @@ void DifferentiableDecoder::layer_backward(std::size_t index, const Expanded& w,
   }
   Matrix<const float> y = slot.rows(s.attention);
   Matrix<const float> d_y = before_post_norm(y, l.post_attention_norm, "post_attention_norm");
-  collect(l.output, d_y, y, slot);
+  collect(l.output, slot.rows(s.mixed), d_y, y, slot);
   Matrix<float> d_mixed = arena.matrix<float>(n, s.mixed.cols());
   product_backward(d_y, w.output.view(), Sum::replace, d_mixed);
   Matrix<float> q = arena.matrix<float>(n, s.q.cols()), k = arena.matrix<float>(n, s.k.cols());
@@ -334,9 +364,9 @@ void DifferentiableDecoder::layer_backward(std::size_t index, const Expanded& w,
     norm_back(s.q, l.q_norm, d_q, "attn_q_norm");
     norm_back(s.k, l.k_norm, d_k, "attn_k_norm");
   }
-  collect(l.q, d_q, slot.rows(s.q), slot);
-  collect(l.k, d_k, slot.rows(s.k), slot);
-  collect(l.v, d_v, slot.rows(s.v), slot);
+  collect(l.q, slot.rows(slot.attention_input), d_q, slot.rows(s.q), slot);
+  collect(l.k, slot.rows(slot.attention_input), d_k, slot.rows(s.k), slot);
+  collect(l.v, slot.rows(slot.attention_input), d_v, slot.rows(s.v), slot);
   product_backward(d_q, w.q.view(), Sum::replace, d_normed);
   product_backward(d_k, w.k.view(), Sum::add, d_normed);
   product_backward(d_v, w.v.view(), Sum::add, d_normed);
@@ -350,7 +380,7 @@ void DifferentiableDecoder::head_backward(i64 window, const Loss& loss, Slot& sl
   Matrix<float> hidden = worker.arena.matrix<float>(n, width), d_hidden = worker.arena.matrix<float>(n, width);
   rms_norm(slot.rows(slot.last), weights_.last_norm.span(), spec_.epsilon, hidden, worker.context);
   float *of_z = worker.arena.take<float>(step * vocabulary), *of_logits = worker.arena.take<float>(step * vocabulary);
-  std::vector<double> square(static_cast<std::size_t>(vocabulary));
+  std::vector<double> square(static_cast<std::size_t>(vocabulary)), token_square(static_cast<std::size_t>(n));
   Projection head{weights_.head.linear ? "output" : "token_embd", 0, vocabulary, nullptr, {}};
   for (i64 first = 0; first < n; first += step) {
     i64 rows = std::min(step, n - first);
@@ -365,16 +395,20 @@ void DifferentiableDecoder::head_backward(i64 window, const Loss& loss, Slot& sl
       for (i64 t = 0; t < rows; t++)
         for (i64 r = 0; r < vocabulary; r++) slopes(t, r) = 1 - (d_z(t, r) / cap) * (d_z(t, r) / cap);
     }
-    slot.sums.loss += loss({window, first, d_z, cap, square});
+    slot.sums.loss += loss({window, first, d_z, cap, square, std::span(token_square).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(rows))});
     if (cap > 0) {
       for (i64 t = 0; t < rows; t++)
         for (i64 r = 0; r < vocabulary; r++) d_z(t, r) *= z(t, r);
       product(hidden.sub_rows(first, rows), head_.view(), z);
     }
-    collect(head, d_z, z, slot);
+    collect(head, {}, d_z, z, slot);
     product_backward(d_z, head_.view(), Sum::replace, d_hidden.sub_rows(first, rows));
   }
   slot.sums.matrices[head.name].square = std::move(square);
+  if (slot.wanted) {
+    copy(hidden, slot.rows(slot.hidden));
+    slot.weighed.push_back({head.name, slot.rows(slot.hidden), std::move(token_square)});
+  }
   slot.sums.tokens = n;
   std::vector<double>& gain = slot.sums.gains["output_norm"];
   gain.resize(static_cast<std::size_t>(width));
@@ -424,14 +458,50 @@ void DifferentiableDecoder::logits(Matrix<const float> hidden, Matrix<float> log
   if (spec_.logit_softcap > 0) softcap(logits, spec_.logit_softcap, context);
 }
 
-void DifferentiableDecoder::differentiate(std::span<const std::span<const Token>> windows, i64 first_window, const Loss& loss, Derivatives& sum) {
+// Window after window, each divided among the threads by tiles, so that sums are in one order.
+void DifferentiableDecoder::add_moments(std::size_t windows, WeightedMoments& moments) {
+  for (std::size_t m = 0; m < slots_[0].weighed.size(); m++) {
+    WeightedMoment& moment = moments[slots_[0].weighed[m].matrix];
+    for (std::size_t i = 0; i < windows; i++) {
+      const Slot::Weighed& weighed = slots_[i].weighed[m];
+      const Matrix<const float> x = weighed.x;
+      if (moment.sum.rows() == 0) moment.sum = OwnedMatrix<float>(x.cols, x.cols);
+      OwnedMatrix<float> scaled(x.rows, x.cols);
+      threads_.split(x.rows, [&](i64 first, i64 last) {
+        for (i64 t = first; t < last; t++) {
+          const auto root = static_cast<float>(std::sqrt(weighed.weights[static_cast<std::size_t>(t)]));
+          for (i64 c = 0; c < x.cols; c++) scaled(t, c) = root * x(t, c);
+        }
+      });
+      add_moment(scaled.view(), moment.sum.view(), threads_);
+      moment.tokens += x.rows;
+      for (double w : weighed.weights) moment.weight += w;
+    }
+  }
+  for (Slot& slot : slots_) slot.weighed.clear();
+}
+
+void DifferentiableDecoder::differentiate(std::span<const std::span<const Token>> windows, i64 first_window, const Loss& loss, Derivatives& sum,
+                                          WeightedMoments* moments) {
   for (std::size_t at = 0; at < windows.size(); at += static_cast<std::size_t>(windows_at_once())) {
     auto some = windows.subspan(at, std::min(windows.size() - at, static_cast<std::size_t>(windows_at_once())));
     forward_layers(some, spec_.shape.layers);
+    for (Slot& slot : slots_) {
+      slot.wanted = moments != nullptr;
+      slot.weighed.clear();
+      const i64 longest = slot.last.rows(), width = spec_.shape.width;
+      if (!moments || slot.hidden.rows() == longest) continue;
+      slot.hidden = OwnedMatrix<float>(longest, width);
+      slot.attention_input = OwnedMatrix<float>(longest, width);
+      slot.feed_forward_input = OwnedMatrix<float>(longest, width);
+      slot.gated = OwnedMatrix<float>(longest, spec_.hidden);
+    }
     each_window(some.size(), [&](std::size_t i, Worker& worker) { head_backward(first_window + static_cast<i64>(at + i), loss, slots_[i], worker); });
+    if (moments) add_moments(some.size(), *moments);
     for (std::size_t l = weights_.layers.size(); l-- > 0;) {
       const Expanded& w = expand(l);
       each_window(some.size(), [&](std::size_t i, Worker& worker) { layer_backward(l, w, slots_[i], worker); });
+      if (moments) add_moments(some.size(), *moments);
     }
     each_window(some.size(), [&](std::size_t i, Worker&) { embedding_backward(slots_[i], some[i]); });
     for (std::size_t i = 0; i < some.size(); i++) sum.add(slots_[i].sums);

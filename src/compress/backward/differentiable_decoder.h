@@ -36,6 +36,14 @@ struct Derivatives {
   void add(const Derivatives& other);
 };
 
+// Of the inputs x of one matrix: sums over tokens, each weighed by w, the sum over the matrix's outputs of d_r^2.
+struct WeightedMoment {
+  i64 tokens = 0;
+  double weight = 0;       // w
+  OwnedMatrix<float> sum;  // (cols, cols) w x x^T, upper triangle
+};
+using WeightedMoments = std::map<std::string, WeightedMoment>;
+
 class DifferentiableDecoder {
  public:
   // keep_expanded: hold all matrices as floats instead of expanding them at each use.
@@ -52,7 +60,9 @@ class DifferentiableDecoder {
   // hidden (tokens, width), after the last norm, to logits. May be called from several threads.
   void logits(Matrix<const float> hidden, Matrix<float> logits) const noexcept;
   // The loss and its derivatives, added to `sum` window by window; loss(task) gets window numbers from first_window on.
-  void differentiate(std::span<const std::span<const Token>> windows, i64 first_window, const Loss& loss, Derivatives& sum);
+  // moments: of every matrix's input, or nullptr.
+  void differentiate(std::span<const std::span<const Token>> windows, i64 first_window, const Loss& loss, Derivatives& sum,
+                     WeightedMoments* moments = nullptr);
 
   // Windows that are worked on at a time, and the memory that takes beside the model.
   i64 windows_at_once() const;
@@ -72,10 +82,11 @@ class DifferentiableDecoder {
   void layer_forward(std::size_t index, const Expanded& w, Slot& slot, Worker& worker) const noexcept;
   void layer_backward(std::size_t index, const Expanded& w, Slot& slot, Worker& worker) const noexcept;
   void head_backward(i64 window, const Loss& loss, Slot& slot, Worker& worker) const;
+  void add_moments(std::size_t windows, WeightedMoments& moments);
   void embedding_backward(Slot& slot, std::span<const Token> tokens) const;
   void forward_layers(std::span<const std::span<const Token>> windows, i64 kept);
   void turned(const DecoderLayer& layer, std::size_t rotary, const Saved& saved, Matrix<float> q, Matrix<float> k, Worker& worker) const noexcept;
-  void collect(const Projection& projection, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const;
+  void collect(const Projection& projection, Matrix<const float> x, Matrix<const float> d_y, Matrix<const float> y, Slot& slot) const;
   std::vector<double>& gain_of(Slot& slot, std::string_view prefix, std::size_t layer, const Buffer<float>& gain) const;
   template <class Body>
   void each_window(std::size_t count, Body&& body);

@@ -42,6 +42,7 @@ Loss cross_entropy(std::vector<std::vector<Token>> labels) {
       for (std::size_t r = 0; r < row.size(); r++) {
         double d = double{row[r]} * slope(logits[r], task.cap);
         task.square[r] += d * d;
+        task.token_square[static_cast<std::size_t>(t)] += d * d;
       }
     }
     return loss;
@@ -56,10 +57,14 @@ Loss sampled_labels(std::uint64_t seed) {
       std::span<float> row = task.logits.row_span(t);
       if (task.cap > 0) logits.assign(row.begin(), row.end());
       softmax(row, row, chosen_isa());
+      double sum = 0;
       for (std::size_t r = 0; r < row.size(); r++) {
         float s = task.cap > 0 ? slope(logits[r], task.cap) : 1;
-        task.square[r] += row[r] * (1 - row[r]) * s * s;
+        const double expected = row[r] * (1 - row[r]) * s * s;
+        task.square[r] += expected;
+        sum += expected;
       }
+      task.token_square[static_cast<std::size_t>(t)] += sum;
       auto label = static_cast<std::size_t>(draw(row, uniform(seed, task.window, task.first + t)));
       loss -= std::log(std::max(1e-30, double{row[label]}));
       row[label] -= 1;

@@ -17,6 +17,7 @@ struct LossTask {
   Matrix<float> logits;      // (tokens, vocabulary), capped; replaced by the derivative of the loss in them
   float cap;                 // of logits = cap * tanh(z / cap); 0: logits = z
   std::span<double> square;  // (vocabulary): the sum over these tokens of the expected squared derivative in z is added
+  std::span<double> token_square;  // (tokens): the same summed over the vocabulary for each token
 };
 // Returns the sum of these tokens' losses. Called from several threads at once, for different windows.
 using Loss = std::function<double(const LossTask&)>;
@@ -28,7 +29,7 @@ Loss cross_entropy(std::vector<std::vector<Token>> labels);
 // here: E (p - y)^2 = p (1 - p).
 Loss sampled_labels(std::uint64_t seed);
 // KL(softmax(reference) || softmax(logits)), where `reference` writes the logits of another model for tokens
-// [first, first + rows) of a window. Leaves `square` alone.
+// [first, first + rows) of a window. Leaves both squares alone.
 Loss divergence(std::function<void(i64 window, i64 first, Matrix<float> logits)> reference);
 
 }  // namespace bitkerf::backward

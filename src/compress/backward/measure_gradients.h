@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "compress/calibration/statistics.h"
 #include "core/threads.h"
 #include "files/model_file.h"
 #include "files/tokenizer.h"
@@ -36,8 +37,16 @@ struct GradientState {
 
 // windows: of at least two tokens, ids in the vocabulary (Fault::usage). progress(windows done, in all) may be empty;
 // false: stop, with an empty result. One pass forward and one back per window; the same bits for any number of threads.
+//
+// statistics: moments of the same windows, or nullptr. They get for every matrix, as `weighed`,
+//   plain_share E[x x^T] + (1 - plain_share) E[w x x^T] / E[w],  w = sum over the matrix's outputs of g_r^2:
+// the harm above without taking inputs and gradients as independent. Tokens that nothing hangs on (their next token is
+// certain, or they are where attention is parked, with inputs a thousand times as large) no longer decide how weights are
+// rounded.
 OutputGradients measure_gradients(const ModelFile& file, std::span<const std::vector<Token>> windows, Threads& threads,
                                   const std::function<bool(i64 done, i64 all)>& progress = {}, GradientReport* report = nullptr,
-                                  const GradientState& state = {});
+                                  const GradientState& state = {}, Statistics* statistics = nullptr);
+// Of plain moments in the mix: the weights of some ten thousand tokens are noisy, a few large ones among them.
+inline constexpr double kPlainShare = 0.2;
 
 }  // namespace bitkerf

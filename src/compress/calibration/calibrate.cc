@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "compress/calibration/moments.h"
 #include "core/error.h"
 #include "forms/packed.h"
 #include "models/file_source.h"
@@ -37,27 +38,6 @@ class NamingSource final : public LinearSource {
   const ModelFile& file_;
   FileSource plain_;
 };
-
-// Columns of the moment matrix that one task computes; its part of x (512 tokens) takes 128 KiB.
-constexpr i64 kTileCols = 64;
-
-// Adds x^T x to the upper triangle. Tiles are whole tasks with sums in one order.
-void add_moment(Matrix<const float> x, Matrix<float> sum, Threads& threads) noexcept {
-  i64 tiles = ceil_div(x.cols, kTileCols), half = ceil_div<i64>(tiles, 2);
-  auto tile = [&](i64 i) {
-    i64 first = i * kTileCols, count = std::min(kTileCols, x.cols - first), rest = x.cols - first;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, static_cast<blasint>(count), static_cast<blasint>(rest), static_cast<blasint>(x.rows), 1,
-                x.data + first, static_cast<blasint>(x.stride), x.data + first, static_cast<blasint>(x.stride), 1, sum.row(first) + first,
-                static_cast<blasint>(sum.stride));
-  };
-  // A tile near the top, which is long, goes with one near the bottom.
-  threads.split(half, [&](i64 first, i64 last) {
-    for (i64 i = first; i < last; i++) {
-      tile(i);
-      if (tiles - 1 - i != i) tile(tiles - 1 - i);
-    }
-  });
-}
 
 class Observer final : public InputObserver {
  public:
@@ -103,13 +83,7 @@ class Observer final : public InputObserver {
     for (auto& [name, input] : sums_) {
       if (!done.emplace(input.get(), true).second) continue;
       double tokens = static_cast<double>(input->tokens);
-      Matrix<float> m = input->moment.view();
-      threads.split(m.rows, [&](i64 first, i64 last) {
-        for (i64 r = first; r < last; r++)
-          for (i64 c = r; c < m.cols; c++) m(r, c) = static_cast<float>(m(r, c) / tokens);
-      });
-      for (i64 r = 0; r < m.rows; r++)
-        for (i64 c = 0; c < r; c++) m(r, c) = m(c, r);
+      finish_moment(input->moment.view(), tokens, threads);
       for (float& v : input->mean) v = static_cast<float>(v / tokens);
     }
     return sums();
@@ -156,6 +130,37 @@ std::string fingerprint(const std::string& origin, std::span<const std::vector<T
 
 }  // namespace
 
+namespace {
+
+// Window number `window` of a text, as the model wants one to start.
+std::vector<Token> window_of(const Tokenizer& tokenizer, const std::vector<Token>& text, i64 window, i64 length) {
+  std::vector<Token> tokens(text.begin() + window * length, text.begin() + (window + 1) * length);
+  if (tokenizer.adds_bos() && tokenizer.bos() >= 0) tokens[0] = tokenizer.bos();
+  return tokens;
+}
+// Of a text of so many windows.
+i64 kept_apart(i64 windows) { return windows / 10; }
+
+}  // namespace
+
+std::vector<std::vector<Token>> windows_kept_apart(const Tokenizer& tokenizer, std::span<const CalibrationText> texts, i64 count, i64 length) {
+  double all = 0;
+  for (const CalibrationText& text : texts) all += text.share;
+  std::vector<std::vector<std::vector<Token>>> of_text;
+  for (const CalibrationText& text : texts) {
+    if (text.share < 0.1 * all) continue;
+    const std::vector<Token> tokens = tokenizer.encode_prompt(text.text, Specials::as_text);
+    const i64 there = static_cast<i64>(tokens.size()) / length, kept = kept_apart(there), taken = std::min(kept, count);
+    std::vector<std::vector<Token>>& windows = of_text.emplace_back();
+    for (i64 i = 0; i < taken; i++) windows.push_back(window_of(tokenizer, tokens, there - kept + kept * (2 * i + 1) / (2 * taken), length));
+  }
+  std::vector<std::vector<Token>> windows;
+  for (i64 i = 0; i < count; i++)
+    for (auto& text : of_text)
+      if (i < static_cast<i64>(text.size())) windows.push_back(std::move(text[static_cast<std::size_t>(i)]));
+  return windows;
+}
+
 std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, std::span<const CalibrationText> texts, i64 count, i64 length) {
   double all = 0;
   for (const CalibrationText& text : texts) all += text.share;
@@ -168,6 +173,7 @@ std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, 
   for (const CalibrationText& text : texts) {
     Source s{tokenizer.encode_prompt(text.text, Specials::as_text), 0, 0};
     s.there = static_cast<i64>(s.tokens.size()) / length;
+    s.there -= kept_apart(s.there);
     double after = before + text.share;
     // Rounded sums, so that all parts together are `count`.
     s.taken = std::min(s.there, static_cast<i64>(std::llround(static_cast<double>(count) * after / all)) -
@@ -180,9 +186,7 @@ std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, 
   for (const Source& s : sources) {
     for (i64 i = 0; i < s.taken; i++) {
       i64 window = s.there * (2 * i + 1) / (2 * s.taken);
-      std::vector<Token> tokens(s.tokens.begin() + window * length, s.tokens.begin() + (window + 1) * length);
-      if (tokenizer.adds_bos() && tokenizer.bos() >= 0) tokens[0] = tokenizer.bos();
-      placed.emplace_back((static_cast<double>(i) + 0.5) / static_cast<double>(s.taken), std::move(tokens));
+      placed.emplace_back((static_cast<double>(i) + 0.5) / static_cast<double>(s.taken), window_of(tokenizer, s.tokens, window, length));
     }
   }
   if (placed.empty()) fail(Fault::usage, "the calibration texts give no window of {} tokens", length);

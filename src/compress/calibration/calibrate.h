@@ -22,10 +22,15 @@ std::vector<CalibrationText> default_calibration();
 inline constexpr i64 kCalibrationWindow = 512;  // tokens
 inline constexpr i64 kCalibrationWindows = 64;
 
+// The last tenth of every text is not calibrated on, but kept to measure on.
 // `count` windows, each text's spread evenly over it and those of different texts taking turns; fewer where the texts are
 // shorter (Fault::usage where they give none). Each starts as the model wants a text to start.
 std::vector<std::vector<Token>> calibration_windows(const Tokenizer& tokenizer, std::span<const CalibrationText> texts, i64 count,
                                                     i64 length = kCalibrationWindow);
+// Of that tenth: `count` windows of every text whose share is a tenth of the mix or more, fewer where there are not as many,
+// those of different texts taking turns. May be empty.
+std::vector<std::vector<Token>> windows_kept_apart(const Tokenizer& tokenizer, std::span<const CalibrationText> texts, i64 count,
+                                                   i64 length = kCalibrationWindow);
 
 struct Calibration {
   std::string state;              // file that an interrupted pass is kept in and gone on from; empty: none

@@ -90,6 +90,15 @@ void read_own(const std::string& where, const Metadata& metadata, const TensorMa
   for (const auto& [name, tensor] : tensors) {
     std::string matrix(name);
     if (cut_end(matrix, ".gradient")) out.gradient[matrix] = floats(where, tensors, name);
+    if (matrix = name; !cut_end(matrix, ".weighed")) continue;
+    const InputStatistics* plain = out.input_of(matrix);
+    auto weighed = std::make_shared<InputStatistics>();
+    weighed->moment = from_triangle(where, name, floats(where, tensors, name));
+    if (!plain || plain->cols() != weighed->cols()) fail(Fault::file, "{}: '{}' is of other columns than the matrix's input", where, printable(name));
+    weighed->tokens = plain->tokens;
+    for (i64 c = 0; c < weighed->cols(); c++)
+      if (weighed->square(c) < 0) fail(Fault::file, "{}: '{}' has a mean square of {}", where, printable(name), weighed->square(c));
+    out.weighed[matrix] = std::move(weighed);
   }
   out.origin = metadata.text("bitkerf.statistics.origin", "");
   out.windows = metadata.integer("bitkerf.statistics.windows", 0, i64{1} << 40, 0);
@@ -136,6 +145,11 @@ const InputStatistics* Statistics::input_of(std::string_view name) const {
   return found == inputs.end() ? nullptr : found->second.get();
 }
 
+const InputStatistics* Statistics::rounding_input_of(std::string_view name) const {
+  auto found = weighed.find(name);
+  return found == weighed.end() ? input_of(name) : found->second.get();
+}
+
 void save_statistics(const std::string& path, const Statistics& statistics) {
   Metadata metadata(path);
   std::vector<Tensor> tensors;
@@ -148,6 +162,12 @@ void save_statistics(const std::string& path, const Statistics& statistics) {
     tensors.push_back({name, stored_type("F32"), {static_cast<i64>(values.size())}, reinterpret_cast<const std::byte*>(values.data()),
                        static_cast<i64>(values.size_bytes())});
   };
+  auto add_triangle = [&](const std::string& name, Matrix<const float> moment) {
+    std::vector<float>& upper = triangles.emplace_back();
+    upper.reserve(static_cast<std::size_t>(moment.cols * (moment.cols + 1) / 2));
+    for (i64 r = 0; r < moment.rows; r++) upper.insert(upper.end(), moment.row(r) + r, moment.row(r) + moment.cols);
+    add(name, upper);
+  };
   for (const auto& [matrix, input] : statistics.inputs) {
     auto [place, fresh] = names.emplace(input.get(), matrix);
     const std::string& name = place->second;
@@ -156,17 +176,12 @@ void save_statistics(const std::string& path, const Statistics& statistics) {
     tokens.push_back(static_cast<std::uint64_t>(input->tokens));
     if (!fresh) continue;
     Matrix<const float> moment = input->moment.view();
-    if (moment.rows == 1) {
-      add(name + ".squares", moment.row_span(0));
-    } else {
-      std::vector<float>& upper = triangles.emplace_back();
-      upper.reserve(static_cast<std::size_t>(moment.cols * (moment.cols + 1) / 2));
-      for (i64 r = 0; r < moment.rows; r++) upper.insert(upper.end(), moment.row(r) + r, moment.row(r) + moment.cols);
-      add(name + ".moment", upper);
-    }
+    if (moment.rows == 1) add(name + ".squares", moment.row_span(0));
+    else add_triangle(name + ".moment", moment);
     add(name + ".mean", input->mean);
     add(name + ".largest", input->largest);
   }
+  for (const auto& [matrix, input] : statistics.weighed) add_triangle(matrix + ".weighed", input->moment.view());
   for (const auto& [matrix, squares] : statistics.gradient) add(matrix + ".gradient", squares);
   metadata.set("general.type", std::string("statistics"));
   metadata.set("bitkerf.statistics.matrix", MetadataArray(matrices));

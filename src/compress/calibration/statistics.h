@@ -11,6 +11,7 @@
 //   INPUT.moment    (cols (cols + 1) / 2)  upper triangle of E[x x^T], row by row; or
 //   INPUT.squares   (cols)                 its diagonal alone
 //   INPUT.mean, INPUT.largest              (cols), may be missing
+//   MATRIX.weighed  (cols (cols + 1) / 2)  as INPUT.moment, of tokens weighed for this matrix
 //   MATRIX.gradient (rows)
 // The file that calibration goes on from after an interruption is the same with sums in place of means.
 #pragma once
@@ -43,6 +44,9 @@ struct Statistics {
   // By the matrix's name without ".weight" ("blk.0.attn_q"); q, k and v share one object. The head is "output" or, where
   // it is the embedding, "token_embd".
   std::map<std::string, std::shared_ptr<const InputStatistics>, std::less<>> inputs;
+  // What rounding wants of the same inputs, by matrix: tokens and the moment alone, each token weighed by how much hangs on the
+  // matrix's outputs there (measure_gradients.h). Empty until a backward pass fills it.
+  std::map<std::string, std::shared_ptr<const InputStatistics>, std::less<>> weighed;
   // By matrix: E[g_r^2] for every output row r, g the gradient of the loss in the matrix's output, with labels drawn from
   // the model's own distribution. Rows in the order of the kernels. Empty until a backward pass fills it.
   std::map<std::string, std::vector<float>, std::less<>> gradient;
@@ -51,6 +55,8 @@ struct Statistics {
 
   // nullptr where nothing is known of the matrix; `name` without ".weight".
   const InputStatistics* input_of(std::string_view name) const;
+  // The weighed ones, where there are none the plain ones.
+  const InputStatistics* rounding_input_of(std::string_view name) const;
 };
 
 // Writes a temporary file and renames it.

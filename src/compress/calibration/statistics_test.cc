@@ -34,6 +34,7 @@ TEST(Statistics, ComeBackFromAFile) {
   for (i64 c = 0; c < 4; c++) diagonal->moment(0, c) = static_cast<float>(c);
   s.inputs["output"] = diagonal;
   s.gradient["blk.0.attn_q"] = {1, 2, 3};
+  s.weighed["blk.0.attn_k"] = example(5, 3);
   s.origin = "a model and a text";
   s.windows = 9;
   std::string path = temporary("statistics.gguf");
@@ -55,6 +56,9 @@ TEST(Statistics, ComeBackFromAFile) {
   EXPECT_TRUE(t.input_of("output")->diagonal_only());
   EXPECT_EQ(t.input_of("blk.1.attn_q"), nullptr);
   EXPECT_EQ(t.gradient, s.gradient);
+  EXPECT_EQ(t.rounding_input_of("blk.0.attn_q"), t.input_of("blk.0.attn_q"));
+  EXPECT_NE(t.rounding_input_of("blk.0.attn_k"), t.input_of("blk.0.attn_k"));
+  EXPECT_EQ(t.rounding_input_of("blk.0.attn_k")->moment(1, 2), s.weighed["blk.0.attn_k"]->moment(1, 2));
   EXPECT_EQ(t.origin, s.origin);
   EXPECT_EQ(t.windows, 9);
 }

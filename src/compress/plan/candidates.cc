@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -26,10 +27,12 @@ struct RecipeRow {
   std::string_view recipe;
   bool calibrated;  // wants the second moments of the matrix's input
 };
+// Pairs and eights of weights (d2, e8p2) have the least error for their size, single ones are the fastest.
 constexpr RecipeRow kRecipes[] = {
-    {"hadamard | gptq/bipolar2.u8.g192 | int_dot", true}, {"hadamard | gptq/normal3.u8.g192", true}, {"hadamard | gptq/normal4.u8.g192", true},
-    {"hadamard | gptq/normal5.u8.g192", true},  {"hadamard | gptq/int6.u8.g192 | int_dot", true},    {"same/uint4.u8.g32 | int_dot", false},
-    {"rtn/int8.u8.g32 | int_dot", false},
+    {"same/uint4.u8.g32 | int_dot", false},  {"hadamard | gptq/bipolar2.row | int_dot", true}, {"hadamard | gptq/e8p2.row", true},
+    {"hadamard | gptq/normal5d2.row", true}, {"hadamard | gptq/normal3.row", true},            {"hadamard | gptq/normal6d2.row", true},
+    {"hadamard | gptq/normal7d2.row", true}, {"hadamard | gptq/normal4.row", true},            {"hadamard | gptq/normal8d2.row", true},
+    {"hadamard | gptq/normal5.row", true},   {"hadamard | gptq/int6.row | int_dot", true},     {"rtn/int8.u8.g32 | int_dot", false},
 };
 // Where nothing is known of inputs.
 constexpr std::string_view kUncalibrated[] = {"rtn/int2.u8.g32", "rtn/int3.u8.g32", "rtn/int4.u8.g32", "rtn/int5.u8.g32", "rtn/int6.u8.g32"};
@@ -198,7 +201,7 @@ void add_row_harms(Matrix<const float> weights, const Quantized& quantized, cons
 class MatrixTrials {
  public:
   MatrixTrials(const ModelMatrices& matrices, const ModelMatrix& matrix, const CandidateOptions& options, Threads& threads)
-      : matrix_(matrix), threads_(threads), input_(options.statistics ? options.statistics->input_of(matrix.name) : nullptr) {
+      : matrix_(matrix), threads_(threads), input_(options.statistics ? options.statistics->rounding_input_of(matrix.name) : nullptr) {
     if (input_ && input_->cols() != matrix.shape.cols)
       fail(Fault::file, "the statistics of '{}' are of {} columns; the matrix has {}", matrix.name, input_->cols(), matrix.shape.cols);
     double squares = 0;
@@ -222,8 +225,14 @@ class MatrixTrials {
     std::vector<double> rows(static_cast<std::size_t>(matrix_.shape.rows));
     i64 first = 0;
     for (const OwnedMatrix<float>& weights : basis.weights) {
-      Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads_, basis.hessian.get()});
-      add_row_harms(weights.view(), quantized, recipe.transform ? nullptr : input_, basis.moment.view(), weighing_, first, threads_, rows);
+      std::vector<double> errors;
+      Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads_, basis.hessian.get(), &errors});
+      if (weighing_.of_row.empty() && static_cast<i64>(errors.size()) == weights.rows()) {
+        for (i64 r = 0; r < weights.rows(); r++)
+          rows[static_cast<std::size_t>(first + r)] = weighing_.of_output[static_cast<std::size_t>(first + r)] * errors[static_cast<std::size_t>(r)] / 2;
+      } else {
+        add_row_harms(weights.view(), quantized, recipe.transform ? nullptr : input_, basis.moment.view(), weighing_, first, threads_, rows);
+      }
       first += weights.rows();
     }
     std::vector<double> harms;
@@ -306,6 +315,36 @@ std::vector<Recipe> recipes_of(const ModelMatrix& matrix, const CandidateOptions
   return recipes;
 }
 
+// What was tried of a matrix, to leave out what cannot win.
+class Tried {
+ public:
+  explicit Tried(i64 cols) : cols_(cols) {}
+  void add(const Recipe& recipe, std::span<const double> harms) {
+    all_.push_back({bits(recipe), recipe.transform != nullptr, std::accumulate(harms.begin(), harms.end(), 0.0)});
+  }
+  // Whether another recipe of fewer bits has less harm than can be hoped of this one, which follows one of the same transform:
+  // a bit more is a quarter of the harm. So the blocks of a file of 4 bits leave nothing to 5 and 6 bits after a rotation.
+  bool beats(const Recipe& recipe) const {
+    const double own = bits(recipe);
+    double least = INFINITY, hoped = 0;
+    for (const Row& row : all_) {
+      if (row.bits < own) least = std::min(least, row.harm);
+      if (row.bits < own && row.transformed == (recipe.transform != nullptr)) hoped = row.harm * std::pow(4.0, row.bits - own) / 2;
+    }
+    return recipe.transform && least < hoped;
+  }
+
+ private:
+  struct Row {
+    double bits;
+    bool transformed;
+    double harm;
+  };
+  double bits(const Recipe& recipe) const { return parse_number_format(recipe.format).bits_per_weight(cols_); }
+  i64 cols_;
+  std::vector<Row> all_;
+};
+
 std::string segment_name(const ModelMatrix& matrix, const Segment& segment) {
   return segment.rows == matrix.shape.rows ? matrix.name : fmt::format("{}[{}:{}]", matrix.name, segment.first, segment.first + segment.rows);
 }
@@ -356,23 +395,34 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
   ErrorCache cache(options.cache, options.key);
   openblas_set_num_threads(1);  // `threads` share the work out
   std::set<std::string, std::less<>> planned;
-  std::vector<Works> works;  // of every candidate in order
+  std::vector<Works> works, source_works;  // of every candidate in order; of the matrices as they are
+  bool all_stored = true;
   i64 all = 0, done = 0;
   for (const ModelMatrix& m : matrices.list()) all += m.shape.rows * m.shape.cols * static_cast<i64>(recipes_of(m, options).size());
   for (const ModelMatrix& matrix : matrices.list()) {
     planned.insert(matrix.name + ".weight");
+    all_stored &= matrix.stored != nullptr;
+    // An embedding by itself is only looked up.
+    if (matrix.stored && (!matrix.is_embedding || matrix.is_head))
+      source_works.push_back(works_of(*matrix.stored, options.prompt_tokens, matrix.is_head, threads.count()));
     std::vector<Segment> segments = segments_of(matrix, options.gguf);
     std::vector<PlanLayer> layers;
     std::vector<std::vector<Works>> layer_works(segments.size());
     for (const Segment& s : segments) layers.push_back({segment_name(matrix, s), s.rows * matrix.shape.cols, {}});
     std::optional<MatrixTrials> trials;  // made when something is to be tried
+    Tried tried(matrix.shape.cols);
     for (const Recipe& recipe : recipes_of(matrix, options)) {
+      if (options.recipes.empty() && !options.gguf && tried.beats(recipe)) {
+        done += matrix.shape.rows * matrix.shape.cols;
+        continue;
+      }
       const std::vector<double>* harms = cache.find(matrix.name, recipe.text());
       if (!harms || harms->size() != segments.size()) {
         if (!trials) trials.emplace(matrices, matrix, options, threads);
         cache.keep(matrix.name, recipe.text(), trials->harms(recipe, segments));
         harms = cache.find(matrix.name, recipe.text());
       }
+      tried.add(recipe, *harms);
       done += matrix.shape.rows * matrix.shape.cols;
       if (options.progress && !options.progress(done, all)) fail(Fault::run_time, "stopped; errors of candidates so far are kept");
       for (std::size_t s = 0; s < segments.size(); s++) {
@@ -403,6 +453,7 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
   }
   problem.fixed_bytes = fixed_bytes_of_file(file, planned, options.gguf);
   if (options.probe) {
+    problem.source_bytes = file.file_bytes();
     std::size_t at = 0;
     std::vector<double> seconds;
     std::vector<Work> asked;
@@ -416,8 +467,15 @@ PlanProblem make_candidates(const ModelFile& file, const ModelMatrices& matrices
       for (std::size_t i = 0; i < asked.size(); i++)
         if (options.costs->knows(asked[i].kernel)) seconds[i] = estimates[i].seconds;
     }
+    // Only the roofline knows the source's own products, so learned costs of the others count by how far they are from theirs.
+    double known = 0, bound = 0;
     for (PlanLayer& layer : problem.layers)
-      for (Candidate& candidate : layer.candidates) candidate.seconds_decode = seconds[at++], candidate.seconds_prefill = seconds[at++];
+      for (Candidate& candidate : layer.candidates) {
+        if (candidate.recipe.starts_with("same/")) known += seconds[at], bound += roofline_seconds(works[at / 2].decode, *options.probe);
+        candidate.seconds_decode = seconds[at++], candidate.seconds_prefill = seconds[at++];
+      }
+    for (const Works& w : source_works)
+      if (all_stored && bound > 0) problem.source_decode += roofline_seconds(w.decode, *options.probe) * known / bound;
   }
   return problem;
 }

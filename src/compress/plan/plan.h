@@ -31,10 +31,12 @@ struct PlanLayer {
 struct PlanProblem {
   std::string model;          // for people
   i64 parameters = 0;         // of the whole model, for bits per weight
+  i64 source_bytes = 0;       // of the source's file
   i64 fixed_bytes = 0;        // of the file, whatever is chosen
   i64 other_memory = 0;       // while it runs: cache and scratch
   double fixed_decode = 0, fixed_prefill = 0;
   i64 prompt_tokens = 512;    // that seconds_prefill are of
+  double source_decode = 0;   // seconds per token of the source; 0: not known
   double uniform_decode = 0;  // seconds per token at uniform 4 bits, for "1.2x"; 0: not known
   std::string harm_unit;      // what `harm` was computed from
   std::vector<PlanLayer> layers;

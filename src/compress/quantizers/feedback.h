@@ -37,13 +37,14 @@ struct FeedbackOptions {
   double damping = 0.01;
   int searches = 2;  // of scales; from the second on by the targets of the loop before, and kept for the rows that it helps
   int beam = 1;      // then improve_with_beam()
+  int sweeps = 0;    // of descend() after the loop
 };
 // GPTQ for any format: scales that a search weighted by the Hessian's diagonal finds, fixed before rounding.
 FeedbackResult quantize_with_feedback(Matrix<const float> weights, const NumberFormat& format, const Hessian& hessian,
                                       const FeedbackOptions& options, Threads& threads);
 
 // Scales and minima of least sum of importance[c] (w - level)^2 in every group, as the format stores them; codes are not
-// set. Formats of points, shared rows, tables of their own or a tensor's scale: those of round_to_nearest.
+// set. Formats of shared rows, tables of their own or a tensor's scale: those of round_to_nearest.
 Quantized search_scales(Matrix<const float> weights, const NumberFormat& format, std::span<const float> importance, Threads& threads);
 
 }  // namespace bitkerf

@@ -1,4 +1,5 @@
 #include "compress/quantizers/feedback.h"
+#include "compress/quantizers/descent.h"
 
 #include <gtest/gtest.h>
 
@@ -194,13 +195,39 @@ TEST(Feedback, BeamFindsLessErrorAndNeverMore) {
   }
 }
 
+TEST(Feedback, DescentLowersErrorsAndKnowsThem) {
+  Threads threads(2);
+  OwnedMatrix<float> w = normal(50, 136, 15);
+  Hessian h = correlated(136, 16);
+  for (const char* name : {"bipolar2.u8.g64", "uint3.g64", "normal3.u8.row", "normal6d2.u8.row", "normal8d2.g64", "e8p2.u8.row"}) {
+    NumberFormat format = parse_number_format(name);
+    FeedbackResult loop = quantize_with_feedback(w.view(), format, h, {.searches = 1}, threads);
+    FeedbackResult moved = quantize_with_feedback(w.view(), format, h, {.searches = 1, .sweeps = 8}, threads);
+    const HessianFactor& f = h.factor(RoundingOrder::descending, 0.01, format.grid.dimension());
+    double a = 0, b = 0;
+    for (i64 r = 0; r < w.rows(); r++) {
+      auto row = static_cast<std::size_t>(r);
+      EXPECT_LE(moved.row_damped[row], loop.row_damped[row]) << name;
+      double error = error_of(w.view(), moved.quantized, h.moment(), f.damping, r);
+      EXPECT_NEAR(moved.row_damped[row], error, 1e-4 * error) << name;
+      a += loop.row_damped[row], b += moved.row_damped[row];
+    }
+    EXPECT_LT(b, 0.99 * a) << name;
+    // At rest: another descent moves nothing.
+    std::vector<double> fall(50);
+    descend({w.view(), h.moment(), f.damping, 100}, moved.quantized, fall, threads);
+    descend({w.view(), h.moment(), f.damping, 1}, moved.quantized, fall, threads);
+    for (double v : fall) EXPECT_GT(v, -1e-4) << name;
+  }
+}
+
 TEST(Feedback, SameBitsForAnyThreads) {
   Threads one(1), three(3);
   OwnedMatrix<float> w = normal(200, 130, 7);
   Hessian h = correlated(130, 8);
   for (const char* name : {"uint3.g64", "cb8d2.g64"}) {
-    FeedbackResult a = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4}, one);
-    FeedbackResult b = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4}, three);
+    FeedbackResult a = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4, .sweeps = 4}, one);
+    FeedbackResult b = quantize_with_feedback(w.view(), parse_number_format(name), h, {.beam = 4, .sweeps = 4}, three);
     EXPECT_EQ(a.row_error, b.row_error);
     for (i64 r = 0; r < w.rows(); r++)
       for (i64 c = 0; c < a.quantized.codes.cols(); c++) ASSERT_EQ(a.quantized.codes(r, c), b.quantized.codes(r, c));

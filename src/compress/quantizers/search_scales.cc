@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "compress/quantizers/descent.h"
 #include "compress/quantizers/feedback.h"
 #include "compress/quantizers/round_to_nearest.h"
 
@@ -132,19 +134,69 @@ class GroupSearch {
   double least_ = 0;
 };
 
+// The same for codes that stand for several weights: from the scale that puts the group's root mean square on the grid's (or
+// its largest weight on the grid's reach) by least squares. A look for the nearest point costs so much that few are taken.
+class PointSearch {
+ public:
+  explicit PointSearch(const NumberFormat& format) : format_(format), grid_(format.grid) {}
+
+  float best(const float* w, const float* h, i64 count) const {
+    double h_sum = 0, squares = 0;
+    float largest = 0;
+    for (i64 i = 0; i < count; i++) {
+      h_sum += h[i];
+      squares += double{h[i]} * w[i] * w[i];
+      largest = std::max(largest, std::fabs(w[i]));
+    }
+    if (!(squares > 0)) return 0;
+    float scale = grid_.rms() > 0 ? static_cast<float>(std::sqrt(squares / h_sum)) / grid_.rms() : largest / grid_.reach(), found = scale;
+    double least = INFINITY;
+    for (int i = 0; i < 3; i++) {
+      if (!format_.scale->of_row) scale = format_.scale->round(scale);
+      if (!(scale > 0)) break;
+      double error = 0, ll = 0, wl = 0;
+      const float inverse = 1 / scale;
+      for (i64 at = 0; at < count; at += grid_.dimension()) {
+        const i64 width = std::min<i64>(grid_.dimension(), count - at);
+        float point[8] = {};
+        for (i64 j = 0; j < width; j++) point[j] = w[at + j] * inverse;
+        const int code = grid_.nearest(point);
+        for (i64 j = 0; j < width; j++) {
+          const double l = grid_.value(code, static_cast<int>(j)), d = w[at + j] - scale * l, weight = h[at + j];
+          error += weight * d * d;
+          ll += weight * l * l;
+          wl += weight * w[at + j] * l;
+        }
+      }
+      if (error < least) least = error, found = scale;
+      if (!(ll > 0)) break;
+      scale = static_cast<float>(wl / ll);
+    }
+    return found;
+  }
+
+ private:
+  const NumberFormat& format_;
+  const Grid& grid_;
+};
+
 }  // namespace
 
 Quantized search_scales(Matrix<const float> weights, const NumberFormat& format, std::span<const float> importance, Threads& threads) {
-  if (format.grid.dimension() > 1 || format.row_tables || format.group_rows > 1 || format.scale->tensor_scale || !format.open_parameter.empty())
+  if (format.row_tables || format.group_rows > 1 || format.scale->tensor_scale || !format.open_parameter.empty())
     return round_to_nearest(weights, format, scale_rules::squared_error, &threads);
   CHECK_EQ(static_cast<i64>(importance.size()), weights.cols);
   Quantized q = Quantized::zeros(format, {weights.rows, weights.cols});
   i64 width = format.group == kWholeRow ? weights.cols : format.group;
   threads.split(weights.rows, [&](i64 first_row, i64 last_row) {
-    GroupSearch search(format);
+    std::optional<GroupSearch> search;
+    if (format.grid.dimension() == 1) search.emplace(format);
+    const PointSearch points(format);
     for (i64 r = first_row; r < last_row; r++) {
       for (i64 first = 0, g = 0; first < weights.cols; first += width, g++) {
-        Fit fit = search.best(weights.row(r) + first, importance.data() + first, std::min(width, weights.cols - first));
+        const i64 count = std::min(width, weights.cols - first);
+        const float *w = weights.row(r) + first, *h = importance.data() + first;
+        Fit fit = search ? search->best(w, h, count) : Fit{points.best(w, h, count), 0};
         q.scales(r, g) = fit.scale;
         if (format.has_minimum) q.minima(r, g) = fit.minimum;
       }
@@ -162,7 +214,7 @@ FeedbackResult quantize_with_feedback(Matrix<const float> weights, const NumberF
     i64 c = factor.order[static_cast<std::size_t>(k)];
     importance[static_cast<std::size_t>(c)] = static_cast<float>(hessian.moment()(c, c) + factor.damping);
   }
-  bool again = options.searches > 1 && format.grid.dimension() == 1;
+  const bool again = options.searches > 1;
   FeedbackResult best = round_with_feedback(weights, search_scales(weights, format, importance, threads), factor, threads, again);
   for (int i = 1; i < options.searches && again; i++) {
     Matrix<const float> targets(best.targets.data(), weights.rows, weights.cols);
@@ -183,6 +235,21 @@ FeedbackResult quantize_with_feedback(Matrix<const float> weights, const NumberF
   }
   best.targets = {};
   improve_with_beam(weights, factor, options.beam, threads, best);
+  if (options.sweeps > 0) {
+    std::vector<double> fall(best.row_damped.size());
+    descend({weights, hessian.moment(), factor.damping, options.sweeps}, best.quantized, fall, threads);
+    for (i64 r = 0; r < weights.rows; r++) {
+      auto row = static_cast<std::size_t>(r);
+      if (!(fall[row] < 0)) continue;
+      double squares = 0;
+      for (i64 c = 0; c < weights.cols; c++) {
+        const double d = double{weights(r, c)} - best.quantized.weight(r, c);
+        squares += d * d;
+      }
+      best.row_damped[row] = std::max(0.0, best.row_damped[row] + fall[row]);
+      best.row_error[row] = std::max(0.0, best.row_damped[row] - factor.damping * squares);
+    }
+  }
   return best;
 }
 

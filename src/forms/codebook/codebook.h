@@ -1,5 +1,5 @@
 // Codes of a fixed size, each standing for 1, 2 or 8 weights that a table gives: every grid of at most 256 levels, pairs
-// by 4, 6 or 8 bits, and patterns with signs (E8P). Decoding ends in bytes for the int8 product (forms/int_tile.inl)
+// by 4 to 8 bits, and patterns with signs (E8P). Decoding ends in bytes for the int8 product (forms/int_tile.inl)
 // where the levels are small integers, or may be rounded to such at less than 1 % of the error (formats/int8_levels.h),
 // and in floats otherwise.
 //
@@ -25,9 +25,9 @@
 namespace bitkerf {
 
 // Kinds of codes, in the order of kDecoders in sources.inl: tables of 2 to 8 bits, tables of each row of 2 to 4 bits,
-// pairs of 4, 6 or 8 bits, patterns; codes of 2 to 8 bits as they are, for levels that are floats.
+// pairs of 4 to 8 bits, patterns; codes of 2 to 8 bits as they are, for levels that are floats.
 struct CodebookKind {
-  static constexpr int kTable = 0, kRows = 7, kPairs = 10, kPatterns = 13, kPlain = 14;
+  static constexpr int kTable = 0, kRows = 7, kPairs = 10, kPatterns = 15, kPlain = 16;
 };
 
 // What the kernels know of a matrix: weight = scale * factor * (byte - offset) + minimum, or, of levels that are no small

@@ -28,7 +28,7 @@ int kind_of(const NumberFormat& format) {
   const Grid& grid = format.grid;
   int bits = std::max(2, grid.bits());
   if (grid.patterns()) return CodebookKind::kPatterns;
-  if (grid.dimension() == 2) return bits == 4 || bits == 6 || bits == 8 ? CodebookKind::kPairs + bits / 2 - 2 : -1;
+  if (grid.dimension() == 2) return bits >= 4 && bits <= 8 ? CodebookKind::kPairs + bits - 4 : -1;
   if (grid.dimension() > 2 || bits > 8) return -1;
   if (format.row_tables) return bits <= 4 ? CodebookKind::kRows + bits - 2 : -1;
   return CodebookKind::kTable + bits - 2;

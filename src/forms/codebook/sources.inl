@@ -36,12 +36,23 @@ struct RowCodes {
 
 template <int kBits>
 struct PairCodes {
+  // The four steps of one half, in `steps`: not all lanes can leave out those of the other.
+  template <class L>
+  [[gnu::always_inline]] static const typename L::B* expand_pairs(const std::uint8_t* planes, int half, typename L::B* steps) {
+    if constexpr (requires { L::template expand_half<kBits>(planes, 64, half, steps); }) {
+      L::template expand_half<kBits>(planes, 64, half, steps);
+      return steps;
+    } else {
+      L::template expand<kBits, 0>(planes, 64, steps);
+      return steps + 4 * half;
+    }
+  }
   [[gnu::always_inline]] static void codes(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out) {
     Lanes::B pairs[8];
-    Lanes::template expand<kBits, 0>(panel + unit * kBits * 64, 64, pairs);
+    const Lanes::B* own = expand_pairs<Lanes>(panel + unit * kBits * 64, half, pairs);
 #pragma GCC unroll 4
     for (int s = 0; s < 4; s++) {
-      Lanes::B code = pairs[4 * half + s];
+      Lanes::B code = own[s];
       Tables::interleave(Tables::template look_up<PlainCodes<kBits>::kLevels>(code, v.table[0]),
                          Tables::template look_up<PlainCodes<kBits>::kLevels>(code, v.table[1]), out + 2 * s);
     }
@@ -58,7 +69,8 @@ struct PatternCodes {
 using Decoder = void (*)(const CodebookView& v, const std::uint8_t* panel, i64 unit, int half, Lanes::B* out);
 constexpr Decoder kDecoders[] = {
     TableCodes<2>::codes, TableCodes<3>::codes, TableCodes<4>::codes, TableCodes<5>::codes, TableCodes<6>::codes, TableCodes<7>::codes, TableCodes<8>::codes,
-    RowCodes<2>::codes,   RowCodes<3>::codes,   RowCodes<4>::codes,   PairCodes<4>::codes,  PairCodes<6>::codes,  PairCodes<8>::codes,  PatternCodes::codes,
+    RowCodes<2>::codes,   RowCodes<3>::codes,   RowCodes<4>::codes,   PairCodes<4>::codes,  PairCodes<5>::codes,  PairCodes<6>::codes,
+    PairCodes<7>::codes,  PairCodes<8>::codes,  PatternCodes::codes,
     PlainCodes<2>::codes, PlainCodes<3>::codes, PlainCodes<4>::codes, PlainCodes<5>::codes, PlainCodes<6>::codes, PlainCodes<7>::codes, PlainCodes<8>::codes};
 
 struct AnyCodes {
