@@ -119,7 +119,7 @@ std::string plot_svg(const Plot& plot) {
       xml_text(plot.y_title));
   // Where points are rarely: sizes and harm fall to the right, predictions lie along the diagonal.
   const double legend_left = kLeft + 12;
-  double legend = plot.diagonal ? kTop + 20 : kHeight - kBottom - 16.0 * static_cast<double>(plot.series.size());
+  double legend = plot.diagonal || plot.legend_above ? kTop + 20 : kHeight - kBottom - 16.0 * static_cast<double>(plot.series.size());
   for (std::size_t i = 0; i < plot.series.size(); i++) {
     const PlotSeries& series = plot.series[i];
     std::string_view color = kPalette[i % std::size(kPalette)];

@@ -22,6 +22,7 @@ struct Plot {
   bool log_x = false, log_y = false;
   bool diagonal = false;  // both axes alike, and the line y = x
   std::vector<PlotSeries> series;
+  bool legend_above = false;  // at the top left instead of the bottom left, where points are
 };
 // Points that cannot be shown (0 on a logarithmic axis, not a number) are left out.
 std::string plot_svg(const Plot& plot);

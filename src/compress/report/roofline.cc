@@ -9,7 +9,7 @@ namespace bitkerf {
 
 Plot roofline_plot(const Probe& probe, int threads, std::span<const RooflineStep> steps) {
   const double read = probe.value("read.memory", threads), rate = probe.value("rate.int8_dot", threads);
-  Plot plot{"Products on this machine's roofline", "operations per byte of weights", "Gop/s", true, true, false, {}};
+  Plot plot{"Products on this machine's roofline", "operations per byte of weights", "Gop/s", true, true, false, {}, true};
   double low = 1, high = 1;
   for (const RooflineStep& step : steps) {
     CHECK_EQ(step.products.size(), step.seconds.size());
