@@ -88,6 +88,7 @@ class Settling {
     std::filesystem::create_directories(folder_);
     TemporaryFile reference{path_of("reference")};
     write_stand_in(*planning_.file, *planning_.matrices, RecipeBook(kUniform), reference.path, planning_.threads);
+    problem_.source_decode = 0;  // what is wanted of speed is said; and it was predicted, not measured
     SettledPlan settled;
     settled.meter = std::make_unique<SpeedMeter>(options_, reference.path, prompt_);
     measure_recipes(*settled.meter);
