@@ -33,8 +33,8 @@ std::vector<TensorRecord> tensor_records(const ModelFile& file) {
     if (entry.recipe.empty()) fail(Fault::file, "{}: does not say by which recipe '{}' was made", file.path(), entry.matrix);
     if (matrix.find_first_of("*?[]\\=#;\n") != matrix.npos || entry.recipe.find_first_of("#;\n") != entry.recipe.npos)
       fail(Fault::file, "{}: '{}' or its recipe '{}' cannot be written as a line of a recipe", file.path(), matrix, entry.recipe);
-    if (entry.shape.rows != entry.total) matrix += rows_text(file, entry);
     auto linear = open_packed_tensor(file, entry, 0);
+    if (entry.shape.rows != entry.total) matrix += rows_text(file, entry);
     const Encoding& input = linear->input();
     // Behind the transform, if it has one (which may be in the gain of a norm).
     std::string_view rounding = entry.recipe, turned = "none";

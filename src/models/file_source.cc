@@ -56,10 +56,12 @@ std::unique_ptr<Linear> FileSource::open_packed(std::string_view matrix, Shape s
   std::vector<std::int32_t> order, last;
   bool scattered = false;
   for (const PackedTensor* entry : entries) {
-    std::vector<std::int32_t> own = rows_of(file_, *entry);
-    if (entry->shape.cols != shape.cols || entry->total != total || own.back() >= end)
+    // Before its rows are listed: no more than the matrix has.
+    const bool fits = entry->shape.cols == shape.cols && entry->total == total && entry->shape.rows <= shape.rows;
+    std::vector<std::int32_t> own = fits ? rows_of(file_, *entry) : std::vector<std::int32_t>();
+    if (!fits || own.back() >= end)
       fail(Fault::file, "{}: packed matrix '{}' is ({}, {}) of {} rows from row {}; expected at most ({}, {}) of {} from row {}", file_.path(),
-           entry->tensor, entry->shape.rows, entry->shape.cols, entry->total, own.front(), shape.rows, shape.cols, total, rows.first);
+           entry->tensor, entry->shape.rows, entry->shape.cols, entry->total, entry->first, shape.rows, shape.cols, total, rows.first);
     const bool columns = !entry->transform.empty() && own == last;
     if (!columns) {
       parts.emplace_back();
