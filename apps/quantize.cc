@@ -46,7 +46,7 @@ int list(const Options& options) {
   Json rounding = Json::array(), methods = Json::array(), turns = Json::array();
   for (const InputTransform& row : input_transforms()) turns.push_back({{"name", row.name}, {"about", row.about}});
   for (const QuantizerRow& row : quantizers())
-    rounding.push_back({{"name", row.name}, {"range_by", row.range}, {"rounding", row.rounding}, {"data", "none (zero-shot)"}, {"about", row.about}});
+    rounding.push_back({{"name", row.name}, {"range_by", row.range}, {"rounding", row.rounding}, {"data", row.rounding == "feedback" ? "calibration" : "none (zero-shot)"}, {"about", row.about}});
   for (const PaperRow& row : papers()) methods.push_back({{"paper", row.paper}, {"recipe", row.recipe}, {"missing", row.missing}});
   if (options.json) {
     print_json({{"formats", formats}, {"transforms", turns}, {"quantizers", rounding}, {"papers", methods}});
@@ -62,7 +62,7 @@ int list(const Options& options) {
         ":a=0.83, :split=e3m0, :v=HEX, :p=15 for a value instead of one that is searched or learned for each matrix.\n\n");
   print(fmt::format("{:10} {}\n", "transform", "of the input, in front of the quantizer"));
   for (const Json& t : turns) print(fmt::format("{:10} {}\n", text(t, "name"), text(t, "about")));
-  print(fmt::format("\n{:10} {:14} {:9} {}\n", "quantizer", "range by", "rounding", "about (none looks at data: zero-shot)"));
+  print(fmt::format("\n{:10} {:14} {:9} {}\n", "quantizer", "range by", "rounding", "about (feedback looks at calibration data, the others at none: zero-shot)"));
   for (const Json& q : rounding) print(fmt::format("{:10} {:14} {:9} {}\n", text(q, "name"), text(q, "range_by"), text(q, "rounding"), text(q, "about")));
   print(fmt::format("\n{:42} {:28} {}\n", "paper", "recipe", "missing"));
   for (const Json& p : methods) print(fmt::format("{:42} {:28} {}\n", text(p, "paper"), text(p, "recipe"), text(p, "missing")));

@@ -2,7 +2,9 @@
 #include "compress/report/measured.h"
 
 #include <cmath>
+#include <string>
 
+#include "core/check.h"
 #include "core/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
