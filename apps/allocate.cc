@@ -2,8 +2,6 @@
 #include "compress/activations.h"
 
 #include <cmath>
-#include <cstdio>
-#include <fstream>
 #include <map>
 
 #include "compress/allocate.h"
@@ -34,17 +32,6 @@ struct Sum {
     zeros += s.zeros, values += s.values, harm += s.harm, error += s.size > 0 ? s.error / s.size : 0, most += std::log(std::max(s.most_to_median(), 1e-9)), inputs++;
   }
 };
-
-void write_whole(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
-  std::ofstream stream(part, std::ios::binary);
-  stream << text;
-  stream.close();
-  if (!stream || std::rename(part.c_str(), path.c_str()) != 0) {
-    std::remove(part.c_str());
-    fail(Fault::run_time, "{}: cannot be written", path);
-  }
-}
 
 std::vector<std::string> split_list(const std::string& text) {
   std::vector<std::string> list;

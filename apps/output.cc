@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "core/error.h"
@@ -18,6 +19,18 @@ void print(std::string_view text) {
 
 void print_json(const nlohmann::ordered_json& object) {
   print(object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+void write_whole(const std::string& path, const std::string& text) {
+  const std::string part = path + ".part";
+  std::ofstream stream(part, std::ios::binary);
+  stream << text;
+  stream.close();
+  if (!stream || std::rename(part.c_str(), path.c_str()) != 0) {
+    int error = errno;
+    std::remove(part.c_str());
+    fail(Fault::run_time, "{}: cannot be written: {}", path, std::strerror(error));
+  }
 }
 
 void print_error(std::string_view kind, std::string_view text) {

@@ -1,10 +1,6 @@
 // One HTML page about a compressed file: where its bytes went, what other sizes would cost, predictions beside
 // measurements.
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "compress/report/measured.h"
 #include "compress/report/page.h"
@@ -22,19 +18,6 @@ namespace {
 
 constexpr int kCurvePoints = 48;
 constexpr double kMiB = 1 << 20;
-
-// In one piece: the old file stays until the new one is complete.
-void write_whole(const std::string& path, const std::string& text) {
-  const std::string part = path + ".part";
-  std::ofstream stream(part, std::ios::binary);
-  stream << text;
-  stream.close();
-  if (!stream || std::rename(part.c_str(), path.c_str()) != 0) {
-    int error = errno;
-    std::remove(part.c_str());
-    fail(Fault::run_time, "{}: cannot be written: {}", path, std::strerror(error));
-  }
-}
 
 std::string stem(const std::string& path) { return std::filesystem::path(path).stem().string(); }
 

@@ -8,36 +8,12 @@
 #include <filesystem>
 
 #include "compress/calibration/moments.h"
+#include "compress/calibration/naming_source.h"
 #include "core/error.h"
-#include "forms/packed.h"
-#include "models/file_source.h"
 #include "models/list.h"
 
 namespace bitkerf {
 namespace {
-
-// The file's source, and the name of each matrix that it gave.
-class NamingSource final : public LinearSource {
- public:
-  NamingSource(const ModelFile& file, Threads& threads) : file_(file), plain_(file, "dense", threads, {}) {}
-  bool has(std::string_view name) const override { return plain_.has(name); }
-  Shape shape(std::string_view name) const override { return plain_.shape(name); }
-  Buffer<float> vector(std::string_view name, i64 n) override { return plain_.vector(name, n); }
-  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
-    std::unique_ptr<Linear> made = plain_.linear(name, shape, rows);
-    const auto* panels = dynamic_cast<const PackedLinear*>(made.get());
-    if (!panels || &panels->input() != &float_input())
-      throw Error(Fault::file, fmt::format("{}: '{}' is packed for products of {}", file_.path(), name, panels ? panels->input().name : "another kind"),
-                  "calibrate the model that it was made from");
-    names[made.get()] = std::string(name);
-    return made;
-  }
-  std::map<const Linear*, std::string> names;
-
- private:
-  const ModelFile& file_;
-  FileSource plain_;
-};
 
 class Observer final : public InputObserver {
  public:
@@ -127,10 +103,6 @@ std::string fingerprint(const std::string& origin, std::span<const std::vector<T
     for (i64 i = 0; i < std::min<i64>(t.bytes, 64); i++) mix(static_cast<std::uint64_t>(t.data[i]));
   return fmt::format("sums of {:016x} {}", hash, origin);
 }
-
-}  // namespace
-
-namespace {
 
 // Window number `window` of a text, as the model wants one to start.
 std::vector<Token> window_of(const Tokenizer& tokenizer, const std::vector<Token>& text, i64 window, i64 length) {

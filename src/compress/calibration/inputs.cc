@@ -3,33 +3,11 @@
 #include <exception>
 #include <map>
 
-#include "core/error.h"
-#include "forms/packed.h"
-#include "models/file_source.h"
+#include "compress/calibration/naming_source.h"
 #include "models/list.h"
 
 namespace bitkerf {
 namespace {
-
-class NamingSource final : public LinearSource {
- public:
-  NamingSource(const ModelFile& file, Threads& threads) : file_(file), plain_(file, "dense", threads, {}) {}
-  bool has(std::string_view name) const override { return plain_.has(name); }
-  Shape shape(std::string_view name) const override { return plain_.shape(name); }
-  Buffer<float> vector(std::string_view name, i64 n) override { return plain_.vector(name, n); }
-  std::unique_ptr<Linear> linear(std::string_view name, Shape shape, const Rows& rows) override {
-    std::unique_ptr<Linear> made = plain_.linear(name, shape, rows);
-    const auto* panels = dynamic_cast<const PackedLinear*>(made.get());
-    if (!panels || &panels->input() != &float_input()) fail(Fault::file, "{}: '{}' is packed for products of other than float32", file_.path(), name);
-    names[made.get()] = std::string(name);
-    return made;
-  }
-  std::map<const Linear*, std::string> names;
-
- private:
-  const ModelFile& file_;
-  FileSource plain_;
-};
 
 class Watcher final : public InputObserver {
  public:
