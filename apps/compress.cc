@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "compress/backward/measure_divergence.h"
 #include "compress/quantize_model.h"
 #include "core/check.h"
 #include "core/error.h"
@@ -13,6 +12,7 @@
 #include "output.h"
 #include "planning.h"
 #include "progress.h"
+#include "run_divergence.h"
 #include "tuning.h"
 #include "verbs.h"
 
@@ -53,7 +53,7 @@ int run_verb_compress(const Options& options) {
     recipe = plan_text(planning.problem, plan, planning.goal);
     report = plan_json(planning.problem, plan);
     most_bytes = plan.bytes;
-    predicted = plan.harm;
+    predicted = plan.divergence;
     file = std::move(planning.file);
     statistics = std::move(planning.statistics);
   }
@@ -79,8 +79,7 @@ int run_verb_compress(const Options& options) {
   double measured = 0;
   if (!windows.empty()) {
     Progress progress("measuring", "windows");
-    auto show = [&](i64 done, i64 all) { return progress.show(done, all), true; };
-    measured = measure_divergence(*file, *open_model_file(options.output), windows, 0.5, threads, show);
+    measured = run_divergence(options, model_path(options.model), options.output, windows, [&](i64 done, i64 all) { progress.show(done, all); });
     report["measured_kld"] = measured;
   }
   i64 bytes = open_model_file(options.output)->file_bytes();

@@ -16,7 +16,7 @@ int print_curve(const PlanProblem& problem, const Options& options) {
   for (const Plan& plan : plan_curve(problem, kCurvePoints)) {
     rows.push_back(plan_json(problem, plan));
     table += fmt::format("{:10.2f} {:7.3f} {:12.5f} {:12.1f} {:14.1f}\n", static_cast<double>(plan.bytes) / (1 << 20),
-                         rows.back()["bits_per_weight"].get<double>(), plan.harm, rows.back()["predicted_decode_tokens_per_second"].get<double>(),
+                         rows.back()["bits_per_weight"].get<double>(), plan.divergence, rows.back()["predicted_decode_tokens_per_second"].get<double>(),
                          plan.seconds_prefill > 0 ? static_cast<double>(problem.prompt_tokens) / plan.seconds_prefill : 0);
   }
   if (options.json) print_json({{"harm", problem.harm_unit}, {"curve", rows}});

@@ -1,11 +1,13 @@
 #include "planning.h"
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 #include "compress/content_key.h"
-#include "compress/backward/measure_divergence.h"
 #include "compress/plan/candidates.h"
 #include "compress/quantize_model.h"
 #include "core/cpu.h"
@@ -16,6 +18,7 @@
 #include "load.h"
 #include "machine.h"
 #include "progress.h"
+#include "run_divergence.h"
 
 namespace bitkerf {
 namespace {
@@ -30,7 +33,7 @@ constexpr std::string_view kStatisticsVersion = "4";
 PlanGoal goal_of(const Options& options) {
   PlanGoal goal;
   for (const std::string& text : options.budgets) goal.budgets.push_back(parse_budget(text));
-  goal.max_harm = options.max_kld;
+  goal.max_divergence = options.max_kld;
   return goal;
 }
 
@@ -62,49 +65,63 @@ Statistics statistics_of(const ModelFile& file, const Options& options, ContentK
   return statistics;
 }
 
-// Measured over predicted divergence of one plan of the model, on text that nothing was calibrated on: the harms of all
-// candidates are multiplied by it. Errors of matrices that read each other's outputs add up to a little more than each by
-// itself, and to more on text that is not the calibration's; the ratio changes little from the largest files to the smallest.
-// Kept beside the errors of candidates.
-constexpr double kMeasuredHarm = 0.1;     // of the plan that is measured
+// Divergences of three plans of the model from its source, on text that nothing was calibrated on, beside their harms: what
+// predictions of other plans lie between. Kept beside the errors of candidates, a line a plan.
+constexpr double kMeasuredHarms[] = {0.1, 0.01, 0.001};
 constexpr i64 kWindowsOfEachText = 4;
 
-double measured_ratio(const Planning& planning, const Options& options, const std::string& kept, Threads& threads) {
-  if (std::ifstream in(kept); in) {
-    double ratio = 0;
-    if (in >> ratio && ratio > 0) return ratio;
+std::vector<DivergenceCurve::Point> kept_points(const std::string& path) {
+  std::vector<DivergenceCurve::Point> points;
+  std::ifstream in(path);
+  for (std::string line; std::getline(in, line);) {
+    double harm = 0, divergence = 0;
+    char end = 0;  // a line that was cut off has none
+    if (std::istringstream(line) >> harm >> divergence >> end && harm > 0 && divergence > 0 && std::isfinite(harm) && std::isfinite(divergence))
+      points.push_back({harm, divergence});
   }
+  return points;
+}
+
+DivergenceCurve measured_divergence(const Planning& planning, const Options& options, const std::string& kept, Threads& threads) {
+  std::vector<DivergenceCurve::Point> points = kept_points(kept);
+  std::vector<Plan> plans;
+  for (double harm : kMeasuredHarms) {
+    std::optional<Plan> plan = find_plan(planning.problem, {{}, harm});
+    if (!plan || plan->harm <= 0) continue;  // no plan of this model does as little
+    auto same = [&](const Plan& other) { return other.chosen == plan->chosen; };
+    if (std::none_of(plans.begin(), plans.end(), same)) plans.push_back(*plan);
+  }
+  std::erase_if(plans, [&](const Plan& plan) {
+    return std::any_of(points.begin(), points.end(), [&](const DivergenceCurve::Point& p) { return std::abs(p.harm / plan.harm - 1) < 1e-4; });
+  });
+  if (plans.empty()) return DivergenceCurve(points);
   const std::vector<std::vector<Token>> windows =
       windows_kept_apart(*tokenizer_of(*planning.file), calibration_texts(options), kWindowsOfEachText);
-  if (windows.empty()) return 1;
-  Plan plan;
-  try {
-    plan = make_plan(planning.problem, {{}, kMeasuredHarm});
-  } catch (const Error&) {
-    return 1;  // no plan of this model does as much harm, or as little
+  if (windows.empty()) return DivergenceCurve(points);
+  // A plan's file, which nothing is to leave behind.
+  struct Tried {
+    std::string path;
+    ~Tried() { std::remove(path.c_str()); }
+  } tried{kept + ".gguf"};
+  auto* run = for_gguf(options) ? quantize_model_as_gguf : quantize_model;
+  const i64 steps = static_cast<i64>(2 * windows.size());  // rounding a plan takes about as long as measuring it
+  Progress progress(fmt::format("measuring {} plan{}", plans.size(), plans.size() == 1 ? "" : "s"), "steps");
+  Interrupt interrupt;
+  for (std::size_t i = 0; i < plans.size(); i++) {
+    auto show = [&](double share) {
+      progress.show(static_cast<i64>((static_cast<double>(i) + share) * static_cast<double>(steps)), steps * static_cast<i64>(plans.size()));
+      if (interrupt.asked()) throw Error(Fault::run_time, "stopped; candidates are kept", "the same command goes on from there");
+    };
+    auto part = [](i64 done, i64 all) { return 0.5 * static_cast<double>(done) / static_cast<double>(std::max<i64>(all, 1)); };
+    run(*planning.file, RecipeBook(plan_text(planning.problem, plans[i], {})), tried.path, threads, [&](i64 done, i64 all) { show(part(done, all)); },
+        &planning.statistics);
+    const double divergence =
+        run_divergence(options, model_path(options.model), tried.path, windows, [&](i64 done, i64 all) { show(0.5 + part(done, all)); });
+    if (divergence <= 0) continue;
+    points.push_back({plans[i].harm, divergence});
+    std::ofstream(kept, std::ios::app) << fmt::format("{:.9g} {:.9g} .\n", plans[i].harm, divergence);
   }
-  const std::string tried = kept + ".gguf";
-  double divergence = 0;
-  {
-    Progress progress("measuring one plan", "windows");
-    Interrupt interrupt;
-    auto* run = for_gguf(options) ? quantize_model_as_gguf : quantize_model;
-    run(*planning.file, RecipeBook(plan_text(planning.problem, plan, {})), tried, threads, {}, &planning.statistics);
-    bool stopped = false;
-    divergence = measure_divergence(*planning.file, *open_model_file(tried), windows, 0.5, threads, [&](i64 done, i64 all) {
-      progress.show(done, all);
-      stopped = interrupt.asked();
-      return !stopped;
-    });
-    std::filesystem::remove(tried);
-    if (stopped) throw Error(Fault::run_time, "stopped; candidates are kept", "the same command goes on from there");
-  }
-  const double ratio = divergence / plan.harm;
-  const std::string part = kept + ".part";
-  std::ofstream(part) << fmt::format("{:.6g}\n", ratio);
-  std::error_code ignored;
-  std::filesystem::rename(part, kept, ignored);
-  return ratio;
+  return DivergenceCurve(points);
 }
 
 }  // namespace
@@ -158,11 +175,8 @@ Planning::Planning(const Options& options)
     how.progress = [&](i64 done, i64 all) { return progress.show(done, all), !interrupt.asked(); };
     problem = make_candidates(*file, *matrices, how, threads);
   }
-  if (!how.cache.empty() && !statistics.gradient.empty() && file->metadata().has("tokenizer.ggml.model")) {
-    const double ratio = measured_ratio(*this, options, folder + "/" + how.key + ".ratio", threads);
-    for (PlanLayer& layer : problem.layers)
-      for (Candidate& candidate : layer.candidates) candidate.harm *= ratio;
-  }
+  if (!how.cache.empty() && !statistics.gradient.empty() && file->metadata().has("tokenizer.ggml.model"))
+    problem.divergence = measured_divergence(*this, options, folder + "/" + how.key + ".measured", threads);
   i64 context = chosen_context(options.context, matrices->shape().context);
   problem.other_memory = matrices->session_bytes(context, options.chunk);
 }
@@ -170,7 +184,7 @@ Planning::Planning(const Options& options)
 Json plan_json(const PlanProblem& problem, const Plan& plan) {
   return {{"file_bytes", plan.bytes},
           {"bits_per_weight", 8.0 * static_cast<double>(plan.bytes) / static_cast<double>(problem.parameters)},
-          {"predicted_kld", plan.harm},
+          {"predicted_kld", plan.divergence},
           {"predicted_decode_tokens_per_second", plan.seconds_decode > 0 ? 1 / plan.seconds_decode : 0},
           {"predicted_prefill_seconds", plan.seconds_prefill},
           {"prompt_tokens", problem.prompt_tokens},

@@ -91,7 +91,7 @@ int run_verb_report(const Options& options) {
     pareto.series.push_back(std::move(line));
     report.facts.push_back({"source", fmt::format("{}, {:.2f} MiB", stem(planning.file->path()),
                                                   static_cast<double>(planning.file->file_bytes()) / kMiB)});
-    if (std::optional<double> harm = predicted_harm(planning.problem, parts)) {
+    if (std::optional<double> harm = predicted_divergence(planning.problem, parts)) {
       report.facts.push_back({"predicted divergence", fmt::format("{:.5f} nats per token", *harm)});
       pareto.series.push_back({"this file (predicted)", {{mib, *harm}}});
     }

@@ -136,7 +136,7 @@ class Settling {
   void choose(SettledPlan& settled) {
     Progress progress("measuring plans", "rounds");
     Interrupt interrupt;
-    PlanGoal no_time{{}, goal_.max_harm};
+    PlanGoal no_time{{}, goal_.max_divergence};
     for (const Budget& budget : goal_.budgets) {
       const PlanLimits alone = plan_limits(problem_, {{budget}, 0});
       if (!std::isfinite(alone.decode) && !std::isfinite(alone.prefill)) no_time.budgets.push_back(budget);
@@ -162,8 +162,8 @@ class Settling {
       const double slowness = std::max(seconds.decode / limits.decode, seconds.prefill / limits.prefill);
       const double excess = std::max(slowness, static_cast<double>(plan.bytes) / limits.bytes);
       // A nearest plan may turn out to be within the limits; one that stretches them to a harm that was asked for does not count.
-      const bool keeps = slowness <= kTolerance && static_cast<double>(plan.bytes) <= limits.bytes && (found || goal_.max_harm <= 0);
-      auto worth = [&](const Plan& p) { return goal_.max_harm > 0 ? static_cast<double>(p.bytes) : p.harm; };
+      const bool keeps = slowness <= kTolerance && static_cast<double>(plan.bytes) <= limits.bytes && (found || goal_.max_divergence <= 0);
+      auto worth = [&](const Plan& p) { return goal_.max_divergence > 0 ? static_cast<double>(p.bytes) : p.harm; };
       if (keeps && (!best || worth(plan) < worth(best->plan))) best = SettledPlan{plan, nullptr, {}, seconds, 0};
       if (!keeps && excess < nearest_excess) {
         nearest_excess = excess, nearest = plan;

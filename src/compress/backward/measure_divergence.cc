@@ -54,14 +54,4 @@ double mean_divergence(DifferentiableDecoder& source, DifferentiableDecoder& mod
 }
 
 }  // namespace backward
-
-double measure_divergence(const ModelFile& source, const ModelFile& model, std::span<const std::vector<Token>> windows, double first,
-                          Threads& threads, const std::function<bool(i64 done, i64 all)>& progress) {
-  backward::DifferentiableDecoder expected = backward::open_decoder(source, threads), actual = backward::open_decoder(model, threads);
-  if (expected.spec().shape.vocabulary != actual.spec().shape.vocabulary)
-    fail(Fault::usage, "{} has a vocabulary of {}, its source {} one of {}", model.path(), actual.spec().shape.vocabulary, source.path(),
-         expected.spec().shape.vocabulary);
-  return backward::mean_divergence(expected, actual, windows, first, threads, progress);
-}
-
 }  // namespace bitkerf

@@ -11,14 +11,11 @@
 
 namespace bitkerf {
 
-// Nats per token. first: the share of each window's tokens that are read without being judged; `eval` skips a half.
-// Fault::usage when the vocabularies differ. progress(windows done, in all) false: stop, the result is that of those.
-double measure_divergence(const ModelFile& source, const ModelFile& model, std::span<const std::vector<Token>> windows, double first,
-                          Threads& threads, const std::function<bool(i64 done, i64 all)>& progress = {});
-
 namespace backward {
 
 DifferentiableDecoder open_decoder(const ModelFile& file, Threads& threads);
+// Nats per token. first: the share of each window's tokens that are read without being judged; `eval` skips a half.
+// progress(windows done, in all) false: stop, the result is that of those.
 double mean_divergence(DifferentiableDecoder& source, DifferentiableDecoder& model, std::span<const std::vector<Token>> windows, double first,
                        Threads& threads, const std::function<bool(i64 done, i64 all)>& progress = {});
 

@@ -71,11 +71,13 @@ Plan plan_of(const PlanProblem& problem, const std::vector<int>& chosen, double 
     plan.seconds_decode += candidate.seconds_decode;
     plan.seconds_prefill += candidate.seconds_prefill;
   }
+  plan.divergence = problem.divergence.of(plan.harm);
   return plan;
 }
 
 // Costs and limits of the knapsack: harm within quantities, or bytes within harm and the two times.
-Knapsack knapsack_of(const PlanProblem& problem, const std::array<double, kQuantities>& limits, double max_harm) {
+Knapsack knapsack_of(const PlanProblem& problem, const std::array<double, kQuantities>& limits, double max_divergence) {
+  const double max_harm = problem.divergence.harm(max_divergence);
   Knapsack knapsack;
   for (int q = 0; q < kQuantities; q++) knapsack.limits.push_back(limits[static_cast<std::size_t>(q)] - kQuantityRows[q].fixed(problem));
   if (max_harm > 0) knapsack.limits[kBytes] = max_harm;
@@ -103,7 +105,7 @@ std::string joined(const std::string& a, const std::string& b) {
 std::string goal_text(const PlanGoal& goal) {
   std::string text;
   for (const Budget& budget : goal.budgets) text += (text.empty() ? "" : ", ") + budget.text;
-  if (goal.max_harm > 0) text += fmt::format("{}max-kld {:g}", text.empty() ? "" : ", ", goal.max_harm);
+  if (goal.max_divergence > 0) text += fmt::format("{}max-kld {:g}", text.empty() ? "" : ", ", goal.max_divergence);
   return text;
 }
 
@@ -113,12 +115,12 @@ std::optional<Plan> find_plan(const PlanProblem& problem, const PlanGoal& goal) 
   std::array<double, kQuantities> limits = limits_of(problem, goal);
   for (int q = 0; q < kQuantities; q++)  // a limit below what is there before anything is chosen
     if (limits[static_cast<std::size_t>(q)] < kQuantityRows[q].fixed(problem)) return std::nullopt;
-  Knapsack knapsack = knapsack_of(problem, limits, goal.max_harm);
+  Knapsack knapsack = knapsack_of(problem, limits, goal.max_divergence);
   std::optional<Selection> found;
   // The smallest errors for a size are in codes that are slow to read. A plan that only bytes limit is still to be faster than its
   // source: by a fifth as predicted (of SmolLM2 in 64 MiB that measured 6 to 13 %; a tenth, nothing), by less where it is not
   // that much smaller.
-  if (problem.source_decode > 0 && problem.source_bytes > 0 && goal.max_harm <= 0 && !std::isfinite(limits[kDecode])) {
+  if (problem.source_decode > 0 && problem.source_bytes > 0 && goal.max_divergence <= 0 && !std::isfinite(limits[kDecode])) {
     const double size = limits[kBytes] / static_cast<double>(problem.source_bytes);
     knapsack.limits[kDecode] = std::max(0.8, std::min(size + 0.11, 1.0)) * problem.source_decode - problem.fixed_decode;
     found = choose(knapsack);
@@ -127,18 +129,18 @@ std::optional<Plan> find_plan(const PlanProblem& problem, const PlanGoal& goal) 
   if (!found) found = choose(knapsack);
   if (!found) return std::nullopt;
   Plan plan = plan_of(problem, found->chosen, found->gap());
-  if (goal.max_harm > 0 && static_cast<double>(plan.bytes) > limits[kBytes]) return std::nullopt;
+  if (goal.max_divergence > 0 && static_cast<double>(plan.bytes) > limits[kBytes]) return std::nullopt;
   return plan;
 }
 
 Plan nearest_plan(const PlanProblem& problem, const PlanGoal& goal) {
   std::array<double, kQuantities> limits = limits_of(problem, goal);
-  Knapsack knapsack = knapsack_of(problem, limits, goal.max_harm);
+  Knapsack knapsack = knapsack_of(problem, limits, goal.max_divergence);
   // What stretches all limits the least. A limit of nothing cannot be stretched: then each by itself is a hint.
   for (int q = 0; q < kQuantities; q++) {
     double fixed = kQuantityRows[q].fixed(problem), limit = limits[static_cast<std::size_t>(q)];
     double& room = knapsack.limits[static_cast<std::size_t>(q)];
-    if (std::isfinite(limit) && (goal.max_harm <= 0 || q != kBytes)) room = std::max(room, 1e-6 * std::max(fixed, limit));
+    if (std::isfinite(limit) && (goal.max_divergence <= 0 || q != kBytes)) room = std::max(room, 1e-6 * std::max(fixed, limit));
   }
   return plan_of(problem, nearest(knapsack).chosen, 0);
 }
@@ -148,12 +150,12 @@ void refuse(const PlanProblem& problem, const PlanGoal& goal, const Plan& near) 
   std::string can;
   const double values[] = {static_cast<double>(near.bytes), near.seconds_decode, near.seconds_prefill};
   for (int q = 0; q < kQuantities; q++)
-    if (std::isfinite(limits[static_cast<std::size_t>(q)]) || (q == kBytes && goal.max_harm > 0)) can += (can.empty() ? "" : ", ") + kQuantityRows[q].text(values[q]);
+    if (std::isfinite(limits[static_cast<std::size_t>(q)]) || (q == kBytes && goal.max_divergence > 0)) can += (can.empty() ? "" : ", ") + kQuantityRows[q].text(values[q]);
   // Speed is also said in the unit that was asked for.
   for (const Budget& budget : goal.budgets)
     if (budget.kind == &budget_kinds::speedup && problem.uniform_decode > 0 && near.seconds_decode > 0)
       can += fmt::format(", {:.2f}x the speed of uniform 4 bits", problem.uniform_decode / near.seconds_decode);
-  throw Error(Fault::budget, fmt::format("no plan keeps within {}; the nearest feasible plan: {}, predicted divergence {:.4f}", goal_text(goal), can, near.harm),
+  throw Error(Fault::budget, fmt::format("no plan keeps within {}; the nearest feasible plan: {}, predicted divergence {:.4f}", goal_text(goal), can, near.divergence),
               "a larger budget, or fewer budgets at once; bitkerf plan MODEL --curve shows what is possible");
 }
 
@@ -187,8 +189,8 @@ std::string plan_text(const PlanProblem& problem, const Plan& plan, const PlanGo
       "# predicted: divergence {:.5f} nats per token ({}), decode {:.2f} ms per token, {:.0f} ms for a prompt of {} tokens\n"
       "# no plan within the budget has {:.2g} less of it\n",
       problem.model, goal_text(goal), plan.bytes, size_text(static_cast<double>(plan.bytes)),
-      8.0 * static_cast<double>(plan.bytes) / static_cast<double>(std::max<i64>(problem.parameters, 1)), plan.harm, problem.harm_unit,
-      plan.seconds_decode * 1e3, plan.seconds_prefill * 1e3, problem.prompt_tokens, plan.gap * plan.harm);
+      8.0 * static_cast<double>(plan.bytes) / static_cast<double>(std::max<i64>(problem.parameters, 1)), plan.divergence, problem.harm_unit,
+      plan.seconds_decode * 1e3, plan.seconds_prefill * 1e3, problem.prompt_tokens, plan.divergence - problem.divergence.of((1 - plan.gap) * plan.harm));
   struct Line {
     std::string name, recipe;
     i64 weights, bytes;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compress/plan/budget.h"
+#include "compress/plan/divergence_curve.h"
 #include "core/view.h"
 
 namespace bitkerf {
@@ -16,7 +17,7 @@ namespace bitkerf {
 struct Candidate {
   std::string recipe;         // what stands right of '=' in a recipe's line
   i64 bytes = 0;              // in the file: data, padding and what the header says of it
-  double harm = 0;            // predicted divergence from the source, nats per token
+  double harm = 0;            // what it adds to the divergence from the source by itself, nats per token
   double seconds_decode = 0;  // of one token
   double seconds_prefill = 0; // of the prompt that the budget speaks of
 };
@@ -39,6 +40,7 @@ struct PlanProblem {
   double source_decode = 0;   // seconds per token of the source; 0: not known
   double uniform_decode = 0;  // seconds per token at uniform 4 bits, for "1.2x"; 0: not known
   std::string harm_unit;      // what `harm` was computed from
+  DivergenceCurve divergence; // what sums of harms mean for the whole model
   std::vector<PlanLayer> layers;
 };
 
@@ -47,11 +49,12 @@ struct Plan {
   i64 bytes = 0;              // of the whole file, at most
   double harm = 0, seconds_decode = 0, seconds_prefill = 0;
   double gap = 0;             // how much less harm the best plan may have, at most
+  double divergence = 0;      // predicted, from the source, nats per token
 };
 
 struct PlanGoal {
   std::vector<Budget> budgets;
-  double max_harm = 0;        // above 0: the fewest bytes with at most this harm (and within the budgets)
+  double max_divergence = 0;  // above 0: the fewest bytes with at most this predicted divergence (and within the budgets)
 };
 
 // Several budgets hold at once. Nothing when no plan is feasible; Fault::usage when two prompts of different lengths are limited.

@@ -93,7 +93,7 @@ TEST(Plan, KeepsWithinEveryBudget) {
 TEST(Plan, FewestBytesWithinAHarm) {
   PlanProblem p = problem();
   PlanGoal g;
-  g.max_harm = 0.05;
+  g.max_divergence = 0.05;
   Plan plan = make_plan(p, g);
   EXPECT_LE(plan.harm, 0.05);
   EXPECT_GT(make_plan(p, goal({fmt::format("{}B", plan.bytes - 1).c_str()})).harm, 0.05);

@@ -129,7 +129,7 @@ std::vector<BitCell> cells_of_segments(const std::vector<MatrixPart>& parts) {
   return cells;
 }
 
-std::optional<double> predicted_harm(const PlanProblem& problem, const std::vector<MatrixPart>& parts) {
+std::optional<double> predicted_divergence(const PlanProblem& problem, const std::vector<MatrixPart>& parts) {
   if (std::none_of(parts.begin(), parts.end(), [](const MatrixPart& p) { return p.packed; })) return {};
   double sum = 0;
   for (const PlanLayer& layer : problem.layers) {
@@ -145,7 +145,7 @@ std::optional<double> predicted_harm(const PlanProblem& problem, const std::vect
     if (candidate == layer.candidates.end()) return {};
     sum += candidate->harm;
   }
-  return sum;
+  return problem.divergence.of(sum);
 }
 
 }  // namespace bitkerf

@@ -40,8 +40,8 @@ std::vector<KindRow> bytes_by_kind(const ModelFile& file);
 std::vector<BitCell> cells_of_matrices(const std::vector<MatrixPart>& parts);
 std::vector<BitCell> cells_of_segments(const std::vector<MatrixPart>& parts);
 
-// The predicted divergence of a file: the sum over the problem's layers of the candidate that made this part of it.
+// The predicted divergence of a file: what is predicted for the sum over the problem's layers of the candidate that made this part of it.
 // Nothing for other programs' files, and when a layer's recipe is none of its candidates.
-std::optional<double> predicted_harm(const PlanProblem& problem, const std::vector<MatrixPart>& parts);
+std::optional<double> predicted_divergence(const PlanProblem& problem, const std::vector<MatrixPart>& parts);
 
 }  // namespace bitkerf

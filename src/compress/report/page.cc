@@ -87,7 +87,7 @@ std::vector<CurvePoint> curve_points(const PlanProblem& problem, const std::vect
   std::vector<CurvePoint> points;
   for (const Plan& plan : plans) {
     CurvePoint point{
-        static_cast<double>(plan.bytes) / kMiB, plan.harm, plan.seconds_decode > 0 ? 1 / plan.seconds_decode : 0, {}};
+        static_cast<double>(plan.bytes) / kMiB, plan.divergence, plan.seconds_decode > 0 ? 1 / plan.seconds_decode : 0, {}};
     std::map<std::string, KindRow> kinds;
     for (std::size_t i = 0; i < problem.layers.size(); i++) {
       const PlanLayer& layer = problem.layers[i];

@@ -128,14 +128,14 @@ TEST(ReportContents, AFileIsPredictedFromTheCandidatesThatMadeIt) {
   problem.layers = {
       {"m[0:2]", 2, {{"a", 1, 0.5}, {"b", 1, 0.25}}}, {"m[2:4]", 2, {{"b", 1, 0.125}}}, {"n", 4, {{"a", 1, 1}}}};
   std::vector<MatrixPart> parts = {{"m", 0, 4, 4, 4, 2, "b"}, {"n", 0, 4, 4, 4, 1, "a"}};
-  EXPECT_EQ(predicted_harm(problem, parts), 1.375);
+  EXPECT_EQ(predicted_divergence(problem, parts), 1.375);
   problem.layers[2].candidates.push_back({"keep", 1, 0});
   parts[1] = {"n", 0, 4, 4, 4, 1, "q4_1", false};
-  EXPECT_EQ(predicted_harm(problem, parts), 0.375);
+  EXPECT_EQ(predicted_divergence(problem, parts), 0.375);
   parts[0].recipe = "c";
-  EXPECT_EQ(predicted_harm(problem, parts), std::nullopt);
+  EXPECT_EQ(predicted_divergence(problem, parts), std::nullopt);
   parts.pop_back();
-  EXPECT_EQ(predicted_harm(problem, parts), std::nullopt);
+  EXPECT_EQ(predicted_divergence(problem, parts), std::nullopt);
 }
 
 TEST(ReportContents, ABitMapAveragesParts) {
