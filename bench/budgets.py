@@ -6,7 +6,7 @@
 Perplexity is that of 20 windows of 512 tokens of Northanger Abbey, divergence KL(source || file) on 20 windows each of a novel, Python
 code and Markdown (data/evaluation), none of which was calibrated on. Seconds and memory are of `compress`; what earlier runs kept in
 $BITKERF_CACHE makes it quicker, so the first line of the table says what there was. Speed is `bench`'s best of 5 rounds, the source's
-in turns with every file's. llama.cpp's files are those of data/evaluation/llama_cpp.csv (bench/llama_cpp.py). Prints the table; with
+in turns with every file's. llama.cpp's files, in their places by size, are those of data/evaluation/llama_cpp.csv (bench/llama_cpp.py). Prints the table; with
 --readme it takes the place of what stands between the lines <!-- budgets --> and <!-- /budgets -->. Also writes
 data/evaluation/budgets.csv, which `bitkerf report --measured` draws. Results are kept in the work folder.
 """
@@ -23,7 +23,6 @@ from judge import PROGRAM, ROOT, TEXTS, call, judge, kept
 
 BUDGETS = ["74MiB", "64MiB", "56MiB", "48MiB", "40MiB"]
 ROUNDS = 5
-REACH = 1.2  # llama.cpp's files of up to so many times the size stand beside ours
 
 
 def decode_speed(program, file):
@@ -63,17 +62,17 @@ def llama_cpp(path):
 
 
 def table(rows, others):
-    text = ("| budget | MiB | perplexity | divergence: novel, code, Markdown | predicted | decode, tok/s | `compress` | llama.cpp up to "
-            f"{REACH} x the size: MiB, perplexity, divergence |\n|---|---:|---:|---|---:|---:|---|---|\n")
+    text = ("| file | MiB | perplexity | divergence: novel, code, Markdown; mean | predicted | decode, tok/s | `compress` |\n"
+            "|---|---:|---:|---|---:|---:|---|\n")
     first = rows[0]
-    text += f"| the source | {first['source_MiB']:.1f} | {first['reference']:.2f} | | | {max(r['source_speed'] for r in rows):.0f} | | |\n"
+    lines = [(first["source_MiB"], f"| the source | {first['source_MiB']:.1f} | {first['reference']:.2f} | | | {max(r['source_speed'] for r in rows):.0f} | |\n")]
+    parts = lambda row: ", ".join(f"{float(row[name]):.3g}" for name in TEXTS) + f"; {float(row['divergence']):.3g}"
     for row in rows:
-        parts = ", ".join(f"{row[name]:.3f}" for name in TEXTS)
-        beside = [o for o in others if float(o["MiB"]) <= REACH * row["MiB"] and float(o["MiB"]) >= row["MiB"] / REACH]
-        peers = "; ".join(f"{o['type']}: {float(o['MiB']):.1f}, {float(o['perplexity']):.4g}, {float(o['divergence']):.3g}" for o in beside)
-        text += (f"| {row['name']} | {row['MiB']:.2f} | {row['perplexity']:.2f} | {parts} | {row['predicted']:.3f} | {row['speed']:.0f} | "
-                 f"{row['seconds']:.0f} s, {row['memory']:.0f} MiB | {peers} |\n")
-    return text
+        lines.append((row["MiB"], f"| **bitkerf, {row['name']}** | {row['MiB']:.2f} | {row['perplexity']:.2f} | {parts(row)} | {row['predicted']:.3g} | "
+                      f"{row['speed']:.0f} | {row['seconds']:.0f} s, {row['memory'] / 1024:.1f} GiB |\n"))
+    for row in others:
+        lines.append((float(row["MiB"]), f"| llama.cpp {row['type']} | {float(row['MiB']):.1f} | {float(row['perplexity']):.4g} | {parts(row)} | | | |\n"))
+    return text + "".join(line for _, line in sorted(lines, key=lambda pair: -pair[0]))
 
 
 def replace(path, text):

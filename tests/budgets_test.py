@@ -1,7 +1,8 @@
 """20 budgets between 34 and 93 MiB for SmolLM2: none is exceeded, and more bytes never mean more predicted harm.
 
 Plans with what an earlier `plan` or `compress` kept of the model in $BITKERF_CACHE; skipped where nothing is kept, as
-gathering it takes minutes. BITKERF_SWEEP=full also writes every file (about 15 s each on two cores) and loads it.
+gathering it takes minutes. BITKERF_SWEEP=full also writes every file (half a minute each on two cores), runs it, and compares
+predicted divergence with the measured one: compress's, on calibration text kept apart, and the mean of data/evaluation's texts.
 """
 import json
 import os
@@ -14,7 +15,8 @@ from program import find_model, run
 
 SMALLEST, LARGEST, BUDGETS = 34.0, 93.0, 20  # MiB
 SECONDS = 20  # a plan takes one where everything is kept
-WRITE_SECONDS = 300
+WRITE_SECONDS = 600
+EVALUATED, WINDOWS = ("northanger_abbey", "code", "markdown"), 8
 
 
 class Budgets(program.TestCase):
@@ -38,14 +40,25 @@ class Budgets(program.TestCase):
                     self.write(pathlib.Path(folder) / "out.gguf", budget, report["file_bytes"])
 
     def write(self, out, budget, planned):
-        result = run("compress", MODEL, "--budget", f"{budget}MiB", "-o", out, timeout=WRITE_SECONDS)
+        result = run("compress", MODEL, "--budget", f"{budget}MiB", "-o", out, "--json", timeout=WRITE_SECONDS)
         self.assert_done(result)
+        report = json.loads(result.out)
         written = out.stat().st_size
-        print(f"            written {written / 2**20:6.2f} MiB, {budget * 2**20 - written:8.0f} bytes to spare", flush=True)
+        judged = [self.divergence(out, text) for text in EVALUATED]
+        ratios = [measured / report["predicted_kld"] for measured in (report["measured_kld"], sum(judged) / len(judged))]
+        print(f"            written {written / 2**20:6.2f} MiB, {budget * 2**20 - written:8.0f} bytes to spare; measured on text kept apart "
+              f"{report['measured_kld']:.5f} = {ratios[0]:.2f} x predicted, on three others {', '.join(f'{d:.5f}' for d in judged)} = "
+              f"{ratios[1]:.2f} x", flush=True)
         self.assertLessEqual(written, budget * 2**20)
         self.assertLessEqual(written, planned)
         self.assertLessEqual(planned - written, 16384)  # segments alike are joined, so the header is shorter than planned
         self.assert_done(run("run", out, "-p", "The", "-n", 1, "--temp", 0))
+        self.assertTrue(0.75 <= ratios[0] <= 1.25, f"predicted {report['predicted_kld']}, measured {report['measured_kld']}")
+
+    def divergence(self, file, text):
+        result = run("eval", file, "-f", pathlib.Path(__file__).resolve().parent.parent / f"data/evaluation/{text}.txt", "--chunks", WINDOWS, "--reference", MODEL, "--json", timeout=WRITE_SECONDS)
+        self.assert_done(result)
+        return json.loads(result.out)["kld_mean"]
 
 
 if __name__ == "__main__":

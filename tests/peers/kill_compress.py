@@ -16,7 +16,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import program
 
-CHAINS, LONGEST = int(os.environ.get("BITKERF_KILL_CHAINS", 2)), 12.0  # seconds between starts and kills of a chain
+# Seconds between starts and kills of a chain: at most LONGEST, and LONGER more after each kill, as the last steps begin anew each time.
+CHAINS, LONGEST, LONGER = int(os.environ.get("BITKERF_KILL_CHAINS", 2)), 12.0, 2.0
 KILLS = int(os.environ.get("BITKERF_KILLS", 50))
 # Where BITKERF_KILL_KEPT names a cache folder, everything of the default calibration is known from there, and no chains are needed.
 KEPT = os.environ.get("BITKERF_KILL_KEPT")
@@ -80,8 +81,9 @@ def main():
         for chain in range(CHAINS):
             job = Job(model, folder, folder / f"cache{chain}")
             job.out.write_bytes(b"old")
-            while job.kill_after(generator.uniform(0.1, LONGEST)):
-                kills += 1
+            patience = LONGEST
+            while job.kill_after(generator.uniform(0.1, patience)):
+                kills, patience = kills + 1, patience + LONGER
                 if expected is not None:
                     look(job)
                 else:
