@@ -2,6 +2,7 @@
 #include "engine/evaluate.h"
 
 #include "core/error.h"
+#include "exec.h"
 #include "load.h"
 #include "output.h"
 #include "progress.h"
@@ -15,7 +16,10 @@ int run_verb_eval(const Options& options) {
   if (loading.context == 0) loading.context = 512;
   std::unique_ptr<Engine> engine = load_engine(loading);
   std::unique_ptr<Engine> reference;
-  if (!options.reference.empty()) reference = load_engine(loading, model_path(options.reference));
+  if (!options.reference.empty()) {
+    loading.exec = kFloatExec;  // what is judged is how it is executed as well
+    reference = load_engine(loading, model_path(options.reference));
+  }
 
   std::vector<Token> tokens = engine->tokenizer().encode_prompt(text, Specials::as_text);
   Evaluation result;

@@ -35,7 +35,7 @@ std::string brief_with_default(const OptionRow& row) {
 std::string help_of_all() {
   std::string text =
       "bitkerf runs language models on CPUs, in every cheap number format, and fits them to a budget.\n"
-      "Usage: bitkerf VERB [MODEL] [options]; bitkerf help VERB explains a verb, bitkerf --version\n\n";
+      "Usage: bitkerf VERB [MODEL] [options]; bitkerf help VERB explains a verb, bitkerf --version\n";
   for (const Verb& verb : verbs()) text += fmt::format("  {:<15} {}\n", verb.name, verb.about);
   std::string line = "Exit codes: 0 all went well";
   for (const FaultRow& row : kFaults) {

@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "core/printable.h"
+#include "exec.h"
 #include "machine.h"
 #include "nearest.h"
 #include "progress.h"
@@ -84,6 +85,9 @@ std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<Mode
   engine.model.cache = cache_type(options.cache_type);
   engine.model.form = options.form;
   engine.model.read_bits = static_cast<int>(options.bits);
+  engine.load = exec_row(options.exec.empty() ? kFloatExec : std::string_view(options.exec)).load;
+  if (engine.load && (!options.form.empty() || options.bits > 0))
+    fail(Fault::usage, "--{} is of --exec {}; --exec {} has its own weights", options.form.empty() ? "bits" : "form", kFloatExec, options.exec);
   Progress progress("loading " + printable(file->path()), "MB", 1000000);
   return std::make_unique<Engine>(std::move(file), engine, [&](i64 done, i64 all) { progress.show(done, all); });
 }

@@ -76,6 +76,11 @@ constexpr OptionRow kOptions[] = {
      "lmul:m=4, linear=lmul:m=4 or attention=e4m3 name another way to multiply, hadamard/dense a change of basis "
      "(docs/formats.md).",
      &Options::form},
+    {"--exec", "HOW", "float or integer",
+     "How the model is executed. float: products of integers, floats between them. integer: nothing but integers from token "
+     "ids to logits, for decoders of Llama's kind; integer-rescaled is its judge. int-block, of the verb embed: 8-bit blocks with "
+     "powers of two as scales (docs/integer.md).",
+     &Options::exec},
     {"--bits", "R", "read the top R bits only",
      "Read only the R most significant planes of every matrix that is kept as bit planes; 0: all.", &Options::bits, 0, 8},
     {"-ctk,--cache-type", "TYPE", "cache: int16, f16 or f32",

@@ -38,6 +38,7 @@ struct Options {
   std::vector<std::string> logit_bias;
   // How to compute.
   std::string form, cache_type = "int16", isa;
+  std::string exec;        // empty: as the verb does without it
   i64 bits = 0;            // 0: all planes
   // Compressing.
   std::string recipe, like, output;

@@ -11,7 +11,7 @@ namespace {
 constexpr Verb kVerbs[] = {
     {"run", "Continue a text",
      "--model --prompt --file --chat --system-prompt --special --predict --ctx-size --ignore-eos "
-     "--reverse-prompt " SAMPLING COMPUTING "--json",
+     "--reverse-prompt " SAMPLING "--exec " COMPUTING "--json",
      "model.gguf -p \"The three primary colours are\" -n 32 --temp 0", run_verb_run},
     {"chat", "Talk with a model",
      "--model --system-prompt --max-answer --ctx-size --reverse-prompt " SAMPLING COMPUTING,
@@ -21,8 +21,10 @@ constexpr Verb kVerbs[] = {
     {"info", "Show what a model file holds",
      "--model --tensors --load --ctx-size --threads --form --cache-type --isa --json", "model.gguf", run_verb_info},
     {"eval", "Perplexity of a text; divergence from a reference model",
-     "--model --file --prompt --ctx-size --chunks --reference " COMPUTING "--json", "model.gguf -f book.txt -c 512",
+     "--model --file --prompt --ctx-size --chunks --reference --exec " COMPUTING "--json", "model.gguf -f book.txt -c 512",
      run_verb_eval},
+    {"embed", "Vectors of texts, a line each, by an encoder in integers", "--model --file --prompt --exec --threads --isa --json",
+     "all-MiniLM-L6-v2 -p \"A text.\"", run_verb_embed},
     {"bench", "Speed of prefill and decode, and its share of this machine's limits",
      "--model --n-prompt --n-gen --repetitions --kernels --format --act --shape --tokens --sweep --fit --cost --seconds --seed --output " COMPUTING "--json --plain", "model.gguf -p 512 -n 128 -r 3",
      run_verb_bench},

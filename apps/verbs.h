@@ -10,6 +10,7 @@ int run_verb_chat(const Options& options);
 int run_verb_tokenize(const Options& options);
 int run_verb_info(const Options& options);
 int run_verb_eval(const Options& options);
+int run_verb_embed(const Options& options);
 int run_verb_bench(const Options& options);
 int run_verb_quantize(const Options& options);
 int run_verb_plan(const Options& options);

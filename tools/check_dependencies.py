@@ -23,8 +23,9 @@ MAY_USE = {
     "models": "core formats forms ops mixers ranks files",
     "engine": "core formats forms ops mixers ranks files models",
     "compress": "core measure formats transforms forms ops mixers ranks files models",
+    "integer": "core formats transforms forms ops mixers ranks files models compress",
     "serve": "core measure formats forms ops mixers ranks files models engine",
-    "apps": "core measure formats transforms forms verify ops mixers ranks files models engine compress serve",
+    "apps": "core measure formats transforms forms verify ops mixers ranks files models engine compress integer serve",
 }
 SOURCE = {".h", ".cc", ".cu", ".cuh", ".inl", ".inc"}
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)

@@ -76,7 +76,7 @@ Engine::Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
   s.file = std::move(file);
   ModelOptions model_options = options.model;
   model_options.context = options.context;
-  s.model = load_model(*s.file, model_options, s.threads, progress);
+  s.model = options.load ? options.load(*s.file, model_options, s.threads, progress) : load_model(*s.file, model_options, s.threads, progress);
   if (options.flush_subnormals) flush_subnormals(s.threads);
   const ModelShape& shape = s.model->shape();
   if (s.file->metadata().has("tokenizer.ggml.model")) {

@@ -16,6 +16,9 @@ struct EngineOptions {
   i64 chunk = 512;        // tokens per prefill step
   ModelOptions model = {};
   bool flush_subnormals = false;  // numbers below 2^-126 count as 0 (docs/timing.md)
+  // What makes the model; nullptr: load_model(), which runs it in floats.
+  std::function<std::unique_ptr<Model>(const ModelFile& file, const ModelOptions& options, Threads& threads,
+                                       const std::function<void(i64 done, i64 all)>& progress)> load = {};
 };
 
 class Session;

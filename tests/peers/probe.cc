@@ -5,7 +5,7 @@
 //     > float32 logits after every token (binary)
 //   bitkerf_probe weights MODEL FOLDER
 //     FOLDER/MATRIX: float32 of each packed matrix of a file of ours; > a line each: MATRIX, rows, columns
-// FORM "-" is the fastest of each matrix; CACHE is f16 or f32.
+// FORM "-" is the fastest of each matrix, "integer" execution in integers alone; CACHE is f16 or f32.
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -15,16 +15,23 @@
 #include <map>
 
 #include "core/error.h"
+#include "compress/calibration/calibrate.h"
 #include "engine/generate.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
+#include "integer/integer_model.h"
 
 namespace bitkerf {
 namespace {
 
 EngineOptions options_of(const std::string& form, const std::string& cache) {
   EngineOptions options;
-  options.model = {.cache = cache == "f32" ? CacheType::f32 : CacheType::f16, .form = form == "-" ? "" : form};
+  options.model = {.cache = cache == "f32" ? CacheType::f32 : CacheType::f16, .form = form == "-" || form == "integer" ? "" : form};
+  if (form == "integer")
+    options.load = [](const ModelFile& file, const ModelOptions& model, Threads& threads, const std::function<void(i64, i64)>& progress) {
+      std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(file.metadata());
+      return load_integer_decoder(file, {model, calibration_windows(*tokenizer, default_calibration(), 8)}, threads, progress);
+    };
   return options;
 }
 

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kIntegerAvx2
+#include "integer/execute/kernels.inl"

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kIntegerAvx512
+#include "integer/execute/kernels.inl"

@@ -1,0 +1,2 @@
+#define BITKERF_TABLE kIntegerPortable
+#include "integer/execute/kernels.inl"
