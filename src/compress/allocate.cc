@@ -1,6 +1,5 @@
 #include "compress/allocate.h"
 
-#include <cblas.h>
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "compress/activations.h"
 #include "compress/plan/matrices.h"
 #include "compress/quantizers/hessian.h"
+#include "compress/quantizers/row_errors.h"
 #include "compress/recipe.h"
 #include "core/error.h"
 #include "forms/linear.h"
@@ -62,26 +62,6 @@ Recipe recipe_of_text(const std::string& text) {
 
 bool matches(const Allocation& allocation, const std::string& matrix) { return fnmatch(allocation.matrices.c_str(), matrix.c_str(), 0) == 0; }
 
-// dW H dW^T of every row.
-std::vector<double> row_errors(Matrix<const float> weights, const Quantized& quantized, Matrix<const float> moment, Threads& threads) {
-  constexpr i64 kRows = 32;
-  std::vector<double> errors(static_cast<std::size_t>(weights.rows));
-  threads.split(ceil_div(weights.rows, kRows), [&](i64 first_block, i64 last_block) {
-    OwnedMatrix<float> change(kRows, weights.cols), product(kRows, weights.cols);
-    for (i64 block = first_block; block < last_block; block++) {
-      const i64 from = block * kRows, rows = std::min(kRows, weights.rows - from);
-      for (i64 r = 0; r < rows; r++)
-        for (i64 c = 0; c < weights.cols; c++) change(r, c) = weights(from + r, c) - quantized.weight(from + r, c);
-      cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kRows, static_cast<blasint>(weights.cols), static_cast<blasint>(weights.cols), 1, change.view().data,
-                  static_cast<blasint>(change.view().stride), moment.data, static_cast<blasint>(moment.stride), 0, product.view().data,
-                  static_cast<blasint>(product.view().stride));
-      for (i64 r = 0; r < rows; r++)
-        for (i64 c = 0; c < weights.cols; c++) errors[static_cast<std::size_t>(from + r)] += double{change(r, c)} * product(r, c);
-    }
-  });
-  return errors;
-}
-
 // "[0:9,12:13]" of the rows that are `wanted`.
 std::string ranges_text(std::span<const char> rows, char wanted) {
   std::string text;
@@ -117,7 +97,6 @@ const DealRow& deal(std::string_view name) {
 
 std::string allocate_rows(const ModelFile& file, const Statistics& statistics, const Allocation& allocation, Threads& threads,
                           const std::function<bool(i64 done, i64 all)>& progress) {
-  openblas_set_num_threads(1);  // `threads` share the work out
   const Recipe low = recipe_of_text(allocation.low), high = recipe_of_text(allocation.high);
   ModelMatrices matrices(file, threads);
   std::vector<Choice> choices;
@@ -150,8 +129,7 @@ std::string allocate_rows(const ModelFile& file, const Statistics& statistics, c
         OwnedMatrix<float> weights = matrices.weights(part, threads);
         if (transform) transform_weights(*transform, weights.view(), threads);
         Quantized quantized = recipe.quantizer->run({weights.view(), parse_number_format(recipe.format), threads, basis.hessian.get()});
-        std::vector<double> own = row_errors(weights.view(), quantized, basis.hessian->moment(), threads);
-        errors[which].insert(errors[which].end(), own.begin(), own.end());
+        for (const RowError& error : row_errors(weights.view(), quantized, basis.hessian->moment(), nullptr, threads)) errors[which].push_back(error.of_output);
       }
     }
     for (std::size_t r = 0; r < errors[0].size(); r++)

@@ -4,7 +4,9 @@
     compare_calibrated.py smollm2   SmolLM2's layers: output error tr(dW H dW^T), and perplexity and divergence by bitkerf eval
     compare_calibrated.py grids     MiniLM's layers after rotation: squared error of grids for normal weights beside their constants
     compare_calibrated.py lattice   E8P with feedback beside scalar grids with feedback, about 2 bits
-    compare_calibrated.py kernel    gptq-natural beside gptqmodel on the same H, order and format: output error
+    compare_calibrated.py kernel    our rounding beside gptqmodel's on the same H, order and format: output error layer by layer
+    compare_calibrated.py rows      rows of MiniLM in 4 and 8 bits, dealt out by `bitkerf allocate`
+    compare_calibrated.py integers  our codes beside those of a textbook GPTQ written here, on every linear layer of MiniLM
 
 Calibration: data/calibration (for MiniLM its prose and Markdown by sentences), tests: data/evaluation. Needs torch, transformers, gguf,
 hqq and gptqmodel (tests/peers/README or: pip install hqq gptqmodel); without them, or without the models, exit code 77. What takes long is kept
@@ -167,7 +169,8 @@ def row(name, bits, *figures):
     print(f"| {name} | {bits:.3f} | " + " | ".join(figures) + " |", flush=True)
 
 
-def minilm(work, wanted):
+def judged_minilm(work):
+    """judge(name, bits, quantize): a row with the mean cosine of MiniLM with the weights that quantize() gives; and what it is made of."""
     folder = MODELS / "all-MiniLM-L6-v2"
     if not folder.is_dir():
         print("skipped: no all-MiniLM-L6-v2")
@@ -217,6 +220,31 @@ def minilm(work, wanted):
         row(name, bits, f"{cosine:.5f}", f"{1 - cosine:.2e}", f"{relative:.4f}")
 
     print(f"MiniLM: {len(sentences)} sentences, {len(shapes)} linear layers\n\n| | bits | mean cosine | 1 - it | relative output error |\n|---|---|---|---|---|")
+    return judge, weights, moments, shapes, folder, statistics
+
+
+def rows(work, wanted):
+    """Card 160: a tenth of the rows in 8 bits, dealt out over the model, within every matrix, by chance; the others in 4."""
+    del wanted
+    judge, weights, _, _, folder, statistics = judged_minilm(work)
+    low, high = "rtn/int4.row", "rtn/int8.row"
+
+    def make(*recipe):
+        report = json.loads(run("quantize", folder, *recipe, "--calibration", statistics, "-o", work / "ours.gguf", "--json"))
+        return report["bits_per_weight"], {n: w for n, w in expanded(work / "ours.gguf", work / "floats").items() if n in weights}
+
+    for recipe in (low, high):
+        bits, found = make("--recipe", f"blk.*={recipe}")
+        judge(recipe, bits, lambda: found)
+    for deal, seed in (("global", 1), ("matrix", 1), ("random", 1), ("random", 2), ("random", 3)):
+        plan = work / f"rows.{deal}.{seed}"
+        run("allocate", folder, "--calibration", statistics, "--low", low, "--high", high, "--share", 0.1, "--deal", deal, "-s", seed, "-o", plan)
+        bits, found = make("--recipe", f"@{plan}")
+        judge(f"{deal} {seed}", bits, lambda: found)
+
+
+def minilm(work, wanted):
+    judge, weights, moments, shapes, folder, statistics = judged_minilm(work)
     for bits in wanted:
         lines, used = our_lines(folder, statistics, bits, lambda m: m.startswith("blk."))
         (work / "plan").write_text(lines)
@@ -334,35 +362,133 @@ def lattice(work, wanted):
         print(f"{recipe}: {relative:.5f}; {report['bits_per_weight']:.3f} bits, {seconds:.1f} s", flush=True)
 
 
-def kernel(work, wanted):
-    """Card 268: the same H, order and format on both sides. gptqmodel's groups are found as it goes, ours are fixed before."""
-    del wanted
-    folder = MODELS / "all-MiniLM-L6-v2"
-    if not folder.is_dir() or not (work / "minilm.statistics.gguf").exists():
+def minilm_layers(work):
+    """{matrix: weights}, {matrix: H} of MiniLM's linear layers."""
+    folder, statistics = MODELS / "all-MiniLM-L6-v2", work / "minilm.statistics.gguf"
+    if not folder.is_dir() or not statistics.exists():
         print("skipped: wants MiniLM, and `minilm` run before")
         sys.exit(77)
-    moments = read_statistics(work / "minilm.statistics.gguf")
+    moments = read_statistics(statistics)
     model = transformers.AutoModel.from_pretrained(folder).float()
     weights = {encoder_statistics.name_of(path): m.weight.detach() for path, m in model.named_modules() if encoder_statistics.name_of(path)}
-    weights = {n: w for n, w in weights.items() if int(n.split(".")[1]) in BLOCKS}
+    return {n: w for n, w in weights.items() if int(n.split(".")[1]) in BLOCKS}, moments, folder, statistics
+
+
+def kernel(work, wanted):
+    """Card 268: the same H, order and format on both sides, layer by layer. gptqmodel's groups of the natural order are found as it goes,
+    ours are fixed before; in act order its groups are fixed before too, or (`own groups`) made of columns next to each other in that
+    order, which is another format. Ours goes from the last column to the first, so it gets its columns turned round."""
+    del wanted
+    weights, moments, folder, statistics = minilm_layers(work)
+    kept = work / "gptqmodel.json"
+    known = json.loads(kept.read_text()) if kept.exists() else {}
+
+    def theirs(n, bits, group, order, fixed):
+        key = f"{n} {bits} {group} {order} {fixed}"
+        if key not in known:
+            w, h = weights[n], moments[n]
+            if not order:
+                w, h = w.flip(1), h.flip(0, 1)
+            known[key] = min(output_error(by_gptq(w, h, bits, group, desc_act=order, static_groups=fixed, mse=mse) - w, h) for mse in (0.0, 2.0))
+            kept.write_text(json.dumps(known))
+        return known[key]
+
     print(f"MiniLM, output error relative to gptqmodel's, the better of mse and none: mean of {len(weights)} layers, the largest, the whole sum\n")
     for bits, group in ((4, 128), (3, 64)):
-        for order, quantizers in ((False, ("gptq-natural",)), (True, ("gptq", "gptq-beam"))):
-            theirs = {}
-            for n, w in weights.items():
-                errors = [output_error(by_gptq(w, moments[n], bits, group, desc_act=order, mse=mse) - w, moments[n]) for mse in (0.0, 2.0)]
-                theirs[n] = min(errors)
-            for quantizer in quantizers:
-                run("quantize", folder, "--recipe", f"blk.*={quantizer}/uint{bits}.g{group}", "--calibration", work / "minilm.statistics.gguf", "-o", work / "k.gguf")
+        for order, fixed, label in ((False, False, "natural order"), (True, True, "act order"), (True, False, "act order, own groups")):
+            peer = {n: theirs(n, bits, group, order, fixed) for n in weights}
+            for quantizer in ("gptq", "gptq-beam") if order else ("gptq-natural",):
+                run("quantize", folder, "--recipe", f"blk.*={quantizer}/uint{bits}.g{group}", "--calibration", statistics, "-o", work / "k.gguf")
                 ours = expanded(work / "k.gguf", work / "floats")
-                ratios = [output_error(ours[n] - w, moments[n]) / theirs[n] for n, w in weights.items()]
-                whole = sum(output_error(ours[n] - w, moments[n]) for n, w in weights.items()) / sum(theirs.values())
-                print(f"W{bits} g{group} {'act order' if order else 'natural order'}: {quantizer} {sum(ratios) / len(ratios):.3f}, {max(ratios):.3f}, {whole:.3f}", flush=True)
+                error = {n: output_error(ours[n] - w, moments[n]) for n, w in weights.items()}
+                ratios = {n: error[n] / peer[n] for n in weights}
+                worst = max(ratios, key=ratios.get)
+                print(f"W{bits} g{group} {label}: {quantizer} {sum(ratios.values()) / len(ratios):.3f}, {ratios[worst]:.3f} ({worst}), "
+                      f"{sum(error.values()) / sum(peer.values()):.3f}; above 1.02: {sum(r > 1.02 for r in ratios.values())}", flush=True)
+
+
+def integers(work, wanted):
+    """Card 268: our codes beside those of a textbook GPTQ (front to back, Cholesky factor of the inverse, float64) on our scales, its columns
+    in our order turned round. Prints where codes differ: how far from halfway between two of them the first of such a row was."""
+    del wanted
+    weights, moments, folder, statistics = minilm_layers(work)
+    print("MiniLM: recipe, weights, codes that differ, rows with some, farthest from a tie where a row parts; largest relative gap of the error identity")
+    for recipe, lowest in (("gptq-natural/uint4.g128", 0), ("gptq-pivot/uint3.g64", 0), ("gptq-natural/int4.row", -8), ("gptq-pivot/int3.g64", -4)):
+        run("quantize", folder, "--recipe", f"blk.*={recipe}", "--calibration", statistics, "-o", work / "k.gguf")
+        listing = subprocess.run([BUILD / "bitkerf_probe", "codes", work / "k.gguf", work / "floats"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        top = 2 ** int(recipe.split("int")[1][0]) - 1
+        all_codes = differing = differing_rows = 0
+        farthest = gap = 0.0
+        for line in listing.splitlines():
+            name, rows, cols, groups, _ = line.split()
+            rows, cols, groups = int(rows), int(cols), int(groups)
+            if name not in weights:
+                continue
+            read = lambda what, n: numpy.fromfile(work / "floats" / f"{name}.{what}", numpy.float32).reshape(-1, n)
+            codes, scales, minima = read("codes", cols).astype(int), read("scales", groups), read("minima", groups)
+            if len(minima) == 0:
+                minima = numpy.zeros_like(scales)
+            group = -(-cols // groups)
+            h = moments[name].numpy().astype(numpy.float64)
+            h = h + 0.01 * h.diagonal().mean() * numpy.eye(cols)
+            order = pivot_order(h) if "pivot" in recipe else numpy.arange(cols)
+            found, off_tie, own_gap = textbook(weights[name].numpy().astype(numpy.float64), h, order[::-1], scales, minima, group, lowest, top, codes)
+            wrong = found != codes
+            all_codes += wrong.size
+            differing += int(wrong.sum())
+            differing_rows += int(wrong.any(1).sum())
+            farthest, gap = max(farthest, off_tie), max(gap, own_gap)
+        print(f"{recipe}: {all_codes}, {differing}, {differing_rows}, {farthest:.1e}; {gap:.1e}", flush=True)
+
+
+def pivot_order(h):
+    """First what is fixed last: the smallest diagonal, then always the smallest that is left."""
+    rest, order = h.copy(), numpy.arange(len(h))
+    for k in range(len(h)):
+        best = k + int(rest.diagonal()[k:].argmin())
+        order[[k, best]] = order[[best, k]]
+        rest[[k, best]] = rest[[best, k]]
+        rest[:, [k, best]] = rest[:, [best, k]]
+        rest[k + 1:, k + 1:] -= numpy.outer(rest[k + 1:, k], rest[k, k + 1:]) / rest[k, k]
+    return order
+
+
+def textbook(weights, h, order, scales, minima, group, lowest, top, ours):
+    """GPTQ's codes; how far from a tie the first code of a row was that is not ours, at most; the largest relative gap between
+    dW H dW^T of a row and the sum of its squared residuals over the inverse's pivots."""
+    upper = numpy.linalg.cholesky(numpy.linalg.inv(h[numpy.ix_(order, order)])).T  # H^-1 = U^T U
+    rows, cols = weights.shape
+    left = weights[:, order].copy()
+    found, change, losses = numpy.zeros((rows, cols), int), numpy.zeros((rows, cols)), numpy.zeros(rows)
+    parted, off_tie = numpy.zeros(rows, bool), 0.0
+    block = 64
+    for start in range(0, cols, block):
+        end = min(start + block, cols)
+        errors = numpy.zeros((rows, end - start))
+        for k in range(start, end):
+            c = order[k]
+            scale, minimum = scales[:, c // group], minima[:, c // group]
+            place = (left[:, k] - minimum) / numpy.where(scale > 0, scale, 1) - lowest
+            code = numpy.clip(numpy.rint(place), 0, top).astype(int)
+            value = scale * (code + lowest).astype(numpy.float32) + minimum  # float32, as stored
+            first = (code != ours[:, c]) & ~parted
+            if first.any():
+                off_tie = max(off_tie, float(numpy.abs(numpy.abs(place - numpy.floor(place))[first] - 0.5).max()))
+            parted |= first
+            found[:, c] = code
+            error = (left[:, k] - value) / upper[k, k]
+            losses += error ** 2
+            errors[:, k - start] = error
+            left[:, k:end] -= numpy.outer(error, upper[k, k:end])
+            change[:, c] = weights[:, c] - value
+        left[:, end:] -= errors @ upper[start:end, end:]
+    exact = ((change @ h) * change).sum(1)
+    return found, off_tie, float((numpy.abs(exact - losses) / exact).max())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["minilm", "smollm2", "kernel", "grids", "lattice"])
+    parser.add_argument("what", choices=["minilm", "smollm2", "kernel", "integers", "rows", "grids", "lattice"])
     parser.add_argument("--only", default="", help="rows whose name begins so")
     parser.add_argument("--work", default=str(pathlib.Path.home() / ".cache" / "bitkerf" / "compare_calibrated"))
     options = parser.parse_args()

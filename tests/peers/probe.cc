@@ -5,6 +5,9 @@
 //     > float32 logits after every token (binary)
 //   bitkerf_probe weights MODEL FOLDER
 //     FOLDER/MATRIX: float32 of each packed matrix of a file of ours; > a line each: MATRIX, rows, columns
+//   bitkerf_probe codes MODEL FOLDER
+//     FOLDER/MATRIX.codes (rows, columns), .scales and .minima (rows, groups): float32 of each packed matrix in one part whose
+//     codes are its levels' numbers; > a line each: MATRIX, rows, columns, groups, FORMAT
 // FORM "-" is the fastest of each matrix, "integer" execution in integers alone; CACHE is f16 or f32.
 #include <cstdio>
 #include <cstdlib>
@@ -86,13 +89,42 @@ void weights(const std::string& model, const std::string& folder) {
   }
 }
 
+void write_floats(const std::string& path, Matrix<const float> m) {
+  std::FILE* out = std::fopen(path.c_str(), "wb");
+  CHECK(out);
+  for (i64 r = 0; r < m.rows; r++) std::fwrite(m.row(r), sizeof(float), static_cast<std::size_t>(m.cols), out);
+  std::fclose(out);
+}
+
+void codes(const std::string& model, const std::string& folder) {
+  std::unique_ptr<ModelFile> file = open_model_file(model);
+  for (const PackedTensor& entry : read_packed_tensors(file->metadata())) {
+    const Tensor* tensor = file->find(entry.tensor);
+    CHECK(tensor && entry.shape.rows == entry.total && form(entry.form).unpack);
+    auto linear = open_matrix(entry.form, {parse_number_format(entry.format), &encoding(entry.input), entry.shape, entry.scale,
+                                           {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
+    const Quantized q = form(entry.form).unpack(*linear);
+    const std::string name = entry.matrix.substr(0, entry.matrix.rfind(".weight"));
+    OwnedMatrix<float> levels(q.codes.rows(), q.codes.cols()), scales(q.scales.rows(), q.scales.cols());
+    for (i64 r = 0; r < levels.rows(); r++) {
+      for (i64 c = 0; c < levels.cols(); c++) levels(r, c) = q.codes(r, c);
+      for (i64 g = 0; g < scales.cols(); g++) scales(r, g) = q.scales(r, g) * q.tensor_scale;
+    }
+    write_floats(folder + "/" + name + ".codes", levels.view());
+    write_floats(folder + "/" + name + ".scales", scales.view());
+    write_floats(folder + "/" + name + ".minima", q.minima.view());
+    fmt::print("{} {} {} {} {}\n", name, levels.rows(), levels.cols(), scales.cols(), entry.format);
+  }
+}
+
 int probe(std::span<char*> arguments) {
   std::string what = arguments.size() > 1 ? arguments[1] : "";
   if (what == "greedy" && arguments.size() == 6)
     greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
   else if (what == "logits" && arguments.size() == 5) logits(arguments[2], options_of(arguments[3], arguments[4]));
   else if (what == "weights" && arguments.size() == 4) weights(arguments[2], arguments[3]);
-  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE | weights MODEL FOLDER\n"), 2;
+  else if (what == "codes" && arguments.size() == 4) codes(arguments[2], arguments[3]);
+  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE | weights MODEL FOLDER | codes MODEL FOLDER\n"), 2;
   return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "compress/plan/file_size.h"
 #include "compress/plan/step.h"
 #include "compress/quantizers/hessian.h"
+#include "compress/quantizers/row_errors.h"
 #include "compress/stored_export.h"
 #include "core/error.h"
 #include "forms/list.h"
@@ -168,33 +169,14 @@ Weighing weighing_of(const ModelMatrix& matrix, const CandidateOptions& options,
   return weighing;
 }
 
-// Adds weighing times the errors of rows from `first` on: dW_r H dW_r^T, by rows that no thread divides, so that sums do not
-// depend on the number of threads. Without H, or with its diagonal alone, that counts.
+// Adds weighing times the errors of rows from `first` on. Without H, or with its diagonal alone, that counts.
 void add_row_harms(Matrix<const float> weights, const Quantized& quantized, const InputStatistics* input, Matrix<const float> moment, const Weighing& weighing,
                    i64 first, Threads& threads, std::vector<double>& harms) {
-  constexpr i64 kRows = 32;
-  threads.split(ceil_div(weights.rows, kRows), [&](i64 first_block, i64 last_block) {
-    OwnedMatrix<float> change(kRows, weights.cols), product(kRows, weights.cols);
-    for (i64 block = first_block; block < last_block; block++) {
-      const i64 from = block * kRows, rows = std::min(kRows, weights.rows - from);
-      for (i64 r = 0; r < rows; r++)
-        for (i64 c = 0; c < weights.cols; c++) change(r, c) = weights(from + r, c) - quantized.weight(from + r, c);
-      if (moment.rows > 1)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, kRows, static_cast<blasint>(weights.cols), static_cast<blasint>(weights.cols), 1,
-                    change.view().data, static_cast<blasint>(change.view().stride), moment.data, static_cast<blasint>(moment.stride), 0,
-                    product.view().data, static_cast<blasint>(product.view().stride));
-      for (i64 r = 0; r < rows; r++) {
-        double squares = 0, error = 0;
-        for (i64 c = 0; c < weights.cols; c++) {
-          const double d = change(r, c);
-          squares += d * d;
-          error += moment.rows > 1 ? d * product(r, c) : d * d * (input ? input->square(c) : 1.0f);
-        }
-        const auto at = static_cast<std::size_t>(first + from + r);
-        harms[at] += (weighing.of_output[at] * error + (weighing.of_row.empty() ? 0 : weighing.of_row[at] * squares)) / 2;
-      }
-    }
-  });
+  auto at = static_cast<std::size_t>(first);
+  for (const RowError& error : row_errors(weights, quantized, moment, input, threads)) {
+    harms[at] += (weighing.of_output[at] * error.of_output + (weighing.of_row.empty() ? 0 : weighing.of_row[at] * error.of_weights)) / 2;
+    at++;
+  }
 }
 
 // What one matrix's recipes have in common: its floats and the moments of its input, both as they are and transformed.

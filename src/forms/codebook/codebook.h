@@ -38,6 +38,10 @@ struct CodebookView : UnitView {
   // [weight of the code][code] bytes: integer + offset; 256 each. Of floats: bits 31..24, 23..16 and 15..8.
   alignas(64) std::uint8_t table[3][256];
   alignas(64) std::uint64_t patterns[256];  // of 8 weights: signed bytes, 4 x absolute values, see lattice.h
+  // The same by halves of bytes: [k][pattern] weights 2 k and 2 k + 1, each which of 2, 6, 10 (bits 0 and 1) and whether
+  // negative (bit 2); bit 3 is free for which way all weights move. What such a number stands for: offset + weight.
+  alignas(64) std::uint8_t nibbles[4][256];
+  alignas(64) std::uint8_t moved[64];
 };
 
 }  // namespace bitkerf

@@ -58,7 +58,12 @@ class Codebook final : public UnitLinear {
     static constexpr decltype(&codebook_kernels_portable) kIntegers[] = {codebook_kernels_portable, codebook_kernels_avx2, codebook_kernels_avx512};
     static constexpr decltype(&codebook_float_kernels_portable) kFloats[] = {codebook_float_kernels_portable, codebook_float_kernels_avx2,
                                                                              codebook_float_kernels_avx512};  // by Isa
-    if (input().bits > 0) return kIntegers[static_cast<int>(isa)]().rows[view_.group == 16][sums_][wide_];
+    if (input().bits > 0) {
+      const CodebookKernels& all = kIntegers[static_cast<int>(isa)]();
+      if (view_.kind >= CodebookKind::kPairs && view_.kind <= CodebookKind::kPatterns && view_.group != 16)
+        return all.streams[view_.kind - CodebookKind::kPairs][sums_][wide_];
+      return all.rows[view_.group == 16][sums_][wide_];
+    }
     return kFloats[static_cast<int>(isa)]()[!bytes_];
   }
   const void* kernel_data() const override { return &view_; }
@@ -151,6 +156,14 @@ class Codebook final : public UnitLinear {
         std::int8_t weights[8];
         for (int i = 0; i < 8; i++) weights[i] = static_cast<std::int8_t>(2 * grid.patterns()->twice[p][i]);
         std::memcpy(&view_.patterns[p], weights, 8);
+        for (int i = 0; i < 8; i++) {
+          const int nibble = (std::abs(weights[i]) - 2) / 4 | (weights[i] < 0 ? 4 : 0);
+          view_.nibbles[i / 2][p] |= static_cast<u8>(nibble << 4 * (i % 2));
+        }
+      }
+      for (int i = 0; i < 64; i++) {
+        const int size = 2 + 4 * (i & 3);
+        view_.moved[i] = static_cast<u8>(view_.offset + (i & 4 ? -size : size) + (i & 8 ? -1 : 1));
       }
       return;
     }

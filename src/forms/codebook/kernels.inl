@@ -13,6 +13,12 @@ struct AllKernels : CodebookKernels {
   AllKernels() : CodebookKernels{} {
     fill<32>(rows[0]);
     fill<16>(rows[1]);
+    for (int kind = 0; kind < kStreams; kind++)
+      for (int sums = 0; sums < kSums; sums++)
+        for (int wide = 0; wide < 2; wide++) {
+          PanelKernels& kernels = streams[kind][sums][wide] = rows[0][sums][wide];
+          if (kStreamsOne[kind]) kernels.one = kStreamsOne[kind];
+        }
   }
 };
 

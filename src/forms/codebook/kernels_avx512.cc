@@ -13,6 +13,8 @@
 
 #include "forms/int_units.inl"
 
+#include "forms/codebook/streams_avx512.h"
+
 #include "forms/codebook/kernels.inl"
 
 namespace bitkerf {

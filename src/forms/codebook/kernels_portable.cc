@@ -11,6 +11,12 @@
 
 #include "forms/int_units.inl"
 
+namespace bitkerf {
+namespace {
+constexpr decltype(PanelKernels::one) kStreamsOne[CodebookKernels::kStreams] = {};  // units_one() is what there is
+}  // namespace
+}  // namespace bitkerf
+
 #include "forms/codebook/kernels.inl"
 
 namespace bitkerf {
