@@ -34,15 +34,19 @@ double op_seconds(const Work& w, const Probe& probe) {
   return ops / std::max(probe.value(rate, w.threads), 1.0);
 }
 
-// Besides: tables of pairs and of eights are looked up while weights come in, and that hides nothing of it. Bytes permuted per
+// Besides: tables of pairs and of eights are looked up while weights come in, and that hides only a part of it. Bytes permuted per
 // weight, from decode of SmolLM2 in 40 and 64 MiB beside its codes of single weights (EPYC of family 26, 2 threads).
+struct Lookups {
+  std::string_view rate;
+  double pairs, patterns;
+};
+constexpr Lookups kLookups[] = {{"rate.byte_permute", 1.2, 4}, {"rate.byte_shuffle", 4.5, 40}};
 double table_seconds(const Work& w, const Probe& probe) {
   if (last_part(w.kernel) != "table") return 0;
-  constexpr double kPairs = 4.5, kPatterns = 40;
-  double rate = probe.value("rate.byte_permute", w.threads);
-  if (!(rate > 0)) rate = probe.value("rate.byte_shuffle", w.threads);
-  if (!(rate > 0)) return 0;
-  return (w.weight_bits > 8 ? kPatterns : kPairs) * static_cast<double>(w.rows) * static_cast<double>(w.cols) / rate;
+  for (const Lookups& row : kLookups)
+    if (const double rate = probe.value(row.rate, w.threads); rate > 0)
+      return (w.weight_bits > 8 ? row.patterns : row.pairs) * static_cast<double>(w.rows) * static_cast<double>(w.cols) / rate;
+  return 0;
 }
 
 // The nearest level of memory that holds the weights between two uses.

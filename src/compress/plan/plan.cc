@@ -118,11 +118,10 @@ std::optional<Plan> find_plan(const PlanProblem& problem, const PlanGoal& goal) 
   Knapsack knapsack = knapsack_of(problem, limits, goal.max_divergence);
   std::optional<Selection> found;
   // The smallest errors for a size are in codes that are slow to read. A plan that only bytes limit is still to be faster than its
-  // source: by a fifth as predicted (of SmolLM2 in 64 MiB that measured 6 to 13 %; a tenth, nothing), by less where it is not
-  // that much smaller.
+  // source: by a tenth as predicted, by less where it is not that much smaller.
   if (problem.source_decode > 0 && problem.source_bytes > 0 && goal.max_divergence <= 0 && !std::isfinite(limits[kDecode])) {
     const double size = limits[kBytes] / static_cast<double>(problem.source_bytes);
-    knapsack.limits[kDecode] = std::max(0.8, std::min(size + 0.11, 1.0)) * problem.source_decode - problem.fixed_decode;
+    knapsack.limits[kDecode] = std::max(0.9, std::min(size + 0.11, 1.0)) * problem.source_decode - problem.fixed_decode;
     found = choose(knapsack);
     knapsack.limits[kDecode] = kNone;
   }
