@@ -1,5 +1,5 @@
-// BERT and what shares its matrices (MiniLM): encoders of texts. Their matrices can be listed, quantized and planned for;
-// what runs them (attention both ways, norms with biases, positions learned) is not there yet.
+// BERT and what shares its matrices (MiniLM): encoders of texts. Their matrices can be listed, quantized and planned for; what
+// runs them in floats is not there, in integers it is (integer/).
 #include <limits>
 
 #include "core/error.h"

@@ -26,7 +26,7 @@ constexpr ArchitectureRow kArchitectures[] = {
     {"qwen2", "Qwen 1.5 to 2.5", qwen2_spec, make<qwen2_spec>},
     {"qwen3", "Qwen 3", qwen3_spec, make<qwen3_spec>},
     {"phi3", "Phi-3, Phi-3.5, Phi-4", phi3_spec, make<phi3_spec>},
-    {"bert", "BERT, MiniLM: their weights alone", nullptr, make_bert},
+    {"bert", "BERT, MiniLM: vectors of texts, in integers", nullptr, make_bert},
 };
 
 const ArchitectureRow& architecture_of(const ModelFile& file) {
@@ -73,7 +73,7 @@ void check_runs(const ModelFile& file, std::string_view wanted) {
   const ArchitectureRow& row = architecture_of(file);
   if (row.describe) return;
   throw Error(Fault::file, fmt::format("{}: a model of architecture {} can be compressed, but not {} yet", file.path(), row.name, wanted),
-              "statistics of its inputs can come from elsewhere: plan, compress and quantize take --calibration FILE (tools/encoder_statistics.py)");
+              "embed gives its vectors of texts; statistics of its inputs can come from elsewhere: plan, compress and quantize take --calibration FILE (tools/encoder_statistics.py)");
 }
 
 DecoderSpec describe_decoder(const ModelFile& file, LinearSource& source, const ModelOptions& options) {

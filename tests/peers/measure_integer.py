@@ -2,6 +2,7 @@
 
     measure_integer.py smollm2   perplexity beside floats and beside the same codes with float rescaling; sums of the logits' bytes and
                                  greedy ids on every instruction set with one thread and all
+    measure_integer.py same      the last of these alone; INTEGER_ISAS: some instruction sets only
     measure_integer.py minilm    vectors of 1,000 sentences beside transformers in float32, 8 and 4 bits; rank correlation of pairs; bytes
                                  (needs torch, transformers, gguf)
 
@@ -22,7 +23,7 @@ BUILD = pathlib.Path(os.environ.get("BITKERF_BUILD", SOURCE / "build" / "release
 PROGRAM = os.environ.get("BITKERF_PROGRAM", str(BUILD / "bitkerf"))
 MODELS = pathlib.Path.home() / ".cache" / "peers" / "models"
 WORK = pathlib.Path.home() / ".cache" / "bitkerf" / "measure_integer"
-ISAS = ("portable", "avx2", "avx512")
+ISAS = os.environ.get("INTEGER_ISAS", "portable,avx2,avx512").split(",")
 sys.path.insert(0, str(SOURCE / "tools"))
 
 
@@ -137,7 +138,7 @@ def minilm():
     text.write_text(lines)
     # Feedback rounding where the inputs' moments are known; the table of tokens to nearest by squared error.
     four = WORK / "four.gguf"
-    run("quantize", folder, "--recipe", os.environ.get("INTEGER_RECIPE", "*=gptq/mxint4"), "--calibration", statistics, "-o", four)
+    run("quantize", folder, "--recipe", os.environ.get("INTEGER_RECIPE", "blk.*=gptq/mxint4; token_embd=rtn/mxint4"), "--calibration", statistics, "-o", four)
     nearest = WORK / "nearest.gguf"
     run("quantize", folder, "--recipe", "*=rtn/mxint4", "-o", nearest)
     print(f"{len(sentences)} sentences; float32 {float_bytes / 2 ** 20:.2f} MiB (without the pooler)")

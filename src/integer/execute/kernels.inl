@@ -183,9 +183,9 @@ void to_blocks(const i32* x, i32 exponent, i64 n, i8* codes, i8* exponents) noex
       largest = size > largest ? size : largest;
     }
     int drop = bit_length(static_cast<u64>(largest)) - 7;
-    if (largest == 0 || exponent + drop < -128) drop = -128 - exponent;
+    if (exponent + drop < -128) drop = -128 - exponent;
     for (int i = 0; i < 32; i++) codes[i] = static_cast<i8>(clip(shifted(x[i], -drop), 127));
-    exponents[block] = static_cast<i8>(exponent + drop);
+    exponents[block] = static_cast<i8>(largest == 0 ? -128 : exponent + drop);  // zeros do not hold up the others of their row
   }
 }
 
