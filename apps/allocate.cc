@@ -5,6 +5,7 @@
 #include <map>
 
 #include "compress/allocate.h"
+#include "compress/refine_thresholds.h"
 #include "core/cpu.h"
 #include "core/error.h"
 #include "gather.h"
@@ -79,11 +80,49 @@ int judge(const Options& options) {
   return 0;
 }
 
+// "profile:4,8" with the recipe of 8 bits as --high: the recipe of 4 bits is the same but for its encoding.
+void fill_profile(const Options& options, Allocation& allocation) {
+  constexpr std::string_view kName = "profile:";
+  const std::string wrong = fmt::format("--act '{}': expected profile:LOW,HIGH, bits of activations as in profile:4,8", options.activation);
+  const std::size_t comma = options.activation.find(',');
+  if (comma == std::string::npos || !options.low.empty()) throw Error(Fault::usage, wrong, "with --high RECIPE alone, whose encoding has HIGH bits");
+  const std::string low = options.activation.substr(kName.size(), comma - kName.size()), high = options.activation.substr(comma + 1);
+  const std::size_t bar = options.high.rfind('|');
+  const std::string kind = "int" + high + ".";
+  const std::size_t at = bar == std::string::npos ? bar : options.high.find(kind, bar);
+  if (at == std::string::npos) throw Error(Fault::usage, wrong, fmt::format("--high 'hadamard | gptq/int8 | int_dot | int{}.row'", high));
+  allocation.low = options.high;
+  allocation.low.replace(at, kind.size(), "int" + low + ".");
+  allocation.profile_tokens = options.tokens;
+}
+
+// For --refine of run, eval and bench.
+int write_thresholds(const Options& options) {
+  if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o FILE, for eval --refine @FILE");
+  std::unique_ptr<ModelFile> file = open_model_file(model_path(options.model));
+  Threads threads(options.threads > 0 ? static_cast<int>(options.threads) : cpu_info().cores);
+  Statistics statistics = statistics_of(options);
+  std::vector<std::vector<Token>> windows = windows_of(options, *file, options.chunks > 0 ? options.chunks : 2);
+  Interrupt interrupt;
+  Progress progress("low parts", "windows");
+  std::string text = choose_thresholds(*file, windows, statistics, options.share, threads, [&](i64 done, i64 all) {
+    progress.show(done, all);
+    return !interrupt.asked();
+  });
+  write_whole(options.output, text);
+  print(text.substr(0, text.find('\n') + 1));
+  return 0;
+}
+
 }  // namespace
 
 int run_verb_allocate(const Options& options) {
-  if (!options.activation.empty()) return judge(options);
+  const bool profile = options.activation.starts_with("profile:");
+  if (!options.activation.empty() && !profile) return judge(options);
+  if (options.thresholds) return write_thresholds(options);
   Allocation allocation{.low = options.low, .high = options.high, .share = options.share, .deal = &deal(options.deal), .seed = static_cast<unsigned>(std::max<i64>(options.seed, 0))};
+  if (profile) fill_profile(options, allocation);
+  const bool inputs = options.inputs || profile;
   if (allocation.low.empty() || allocation.high.empty())
     throw Error(Fault::usage, "two recipes are wanted", "--low 'hadamard | gptq/int3.g64' --high 'hadamard | gptq/int5.g64' --calibration FILE");
   if (options.output.empty()) throw Error(Fault::usage, "no output file given", "-o PLAN, for quantize --recipe @PLAN");
@@ -93,12 +132,12 @@ int run_verb_allocate(const Options& options) {
   std::string text;
   {
     Interrupt interrupt;
-    Progress progress(options.inputs ? "inputs" : "rows", options.inputs ? "windows" : "M weights", options.inputs ? 1 : 1000000);
+    Progress progress(inputs ? "inputs" : "rows", inputs ? "windows" : "M weights", inputs ? 1 : 1000000);
     auto shown = [&](i64 done, i64 all) {
       progress.show(done, all);
       return !interrupt.asked();
     };
-    text = options.inputs ? allocate_inputs(*file, windows_of(options, *file, options.chunks > 0 ? options.chunks : 2), statistics, allocation, threads, shown)
+    text = inputs ? allocate_inputs(*file, windows_of(options, *file, options.chunks > 0 ? options.chunks : 2), statistics, allocation, threads, shown)
                           : allocate_rows(*file, statistics, allocation, threads, shown);
   }
   write_whole(options.output, text);

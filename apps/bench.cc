@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "measure/clock.h"
 #include "output.h"
+#include "refined.h"
 #include "speed.h"
 #include "verbs.h"
 
@@ -114,8 +115,12 @@ int run_verb_bench(const Options& options) {
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   std::string table =
       fmt::format("{:<8} {:>12} {:>10} {:>8} {:>8}   {}\n", "test", "tokens/s", "median", "GB/s", "share", "of");
-  std::string numbers, text_of_costs;
+  std::string numbers, text_of_costs, text_of_products;
   for (const Test& test : tests) {
+    if (Refinement* refinement = engine->refinement()) {
+      refinement->reset();
+      test.time(*engine, test.tokens);
+    }
     Limit limit = limit_of(test, roofs, floats);
     double share = (test.bound_by_memory ? test.bytes : test.ops) / test.best() / limit.value;
     double bytes_per_second = test.bytes / test.best();
@@ -128,6 +133,10 @@ int run_verb_bench(const Options& options) {
                     {"limit", limit.name},
                     {"limit_value", limit.value}});
     if (costs) rows.back()["predicted_product_seconds"] = predicted(test);
+    if (Refinement* refinement = engine->refinement()) {
+      rows.back()["products"] = products_json(*refinement);
+      text_of_products += fmt::format("{}: {}", test.name, products_text(*refinement));
+    }
     if (costs)
       text_of_costs += fmt::format("{}: learned costs say {:.3f} ms of products, of {:.3f} ms measured\n", test.name,
                                    1e3 * predicted(test), 1e3 * test.best());
@@ -157,7 +166,7 @@ int run_verb_bench(const Options& options) {
       printable(engine->file().path(), 200), shape.architecture, static_cast<double>(shape.parameters) / 1e6,
       static_cast<double>(shape.weight_bytes) / 1e6, load_seconds, static_cast<double>(resident) / 1e6, cpu.name,
       cpu.family, cpu.model, roofs.threads, row_of(roofs.isa).name, options.repeats, table) +
-        (costs ? "\n" + text_of_costs : ""));
+        (costs ? "\n" + text_of_costs : "") + (text_of_products.empty() ? "" : "\n" + text_of_products));
   return 0;
 }
 

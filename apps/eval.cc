@@ -6,6 +6,7 @@
 #include "load.h"
 #include "output.h"
 #include "progress.h"
+#include "refined.h"
 #include "verbs.h"
 
 namespace bitkerf {
@@ -38,6 +39,8 @@ int run_verb_eval(const Options& options) {
     report["kld_99"] = result.kld_99;
     report["same_top"] = result.same_top;
   }
+  if (!options.prune_tokens.empty()) report["prompt_tokens"] = result.prompts, report["prompt_tokens_held"] = result.held;
+  if (Refinement* refinement = engine->refinement()) report["products"] = products_json(*refinement);
   if (options.json) return print_json(report), 0;
 
   std::string lines =
@@ -46,6 +49,9 @@ int run_verb_eval(const Options& options) {
   if (result.compared)
     lines += fmt::format("reference      {:.4f}\ndivergence     {:.6f} mean, {:.6f} at 99 %\nsame likeliest {:.2f} %\n",
                          result.reference_perplexity, result.kld_mean, result.kld_99, 100 * result.same_top);
+  if (!options.prune_tokens.empty())
+    lines += fmt::format("pruned         {} of {} prompt tokens are left in the last layer; what follows them is scored\n", result.held, result.prompts);
+  if (Refinement* refinement = engine->refinement()) lines += products_text(*refinement);
   print(lines);
   return 0;
 }

@@ -88,6 +88,11 @@ std::unique_ptr<Engine> load_engine(const Options& options, std::unique_ptr<Mode
   engine.load = exec_row(options.exec.empty() ? kFloatExec : std::string_view(options.exec)).load;
   if (engine.load && (!options.form.empty() || options.bits > 0))
     fail(Fault::usage, "--{} is of --exec {}; --exec {} has its own weights", options.form.empty() ? "bits" : "form", kFloatExec, options.exec);
+  if (engine.load && (!options.refine.empty() || !options.prune_tokens.empty()))
+    fail(Fault::usage, "--{} is of --exec {}", options.refine.empty() ? "prune-tokens" : "refine", kFloatExec);
+  if (!options.refine.empty())
+    engine.model.refinement = std::make_shared<Refinement>(options.refine.starts_with('@') ? read_text_file(options.refine.substr(1)) : options.refine);
+  if (!options.prune_tokens.empty()) engine.model.prune = parse_prune_steps(options.prune_tokens);
   Progress progress("loading " + printable(file->path()), "MB", 1000000);
   return std::make_unique<Engine>(std::move(file), engine, [&](i64 done, i64 all) { progress.show(done, all); });
 }

@@ -83,6 +83,18 @@ constexpr OptionRow kOptions[] = {
      &Options::exec},
     {"--bits", "R", "read the top R bits only",
      "Read only the R most significant planes of every matrix that is kept as bit planes; 0: all.", &Options::bits, 0, 8},
+    {"--refine", "T", "low 4 bits above T only",
+     "Multiply the low 4 bits of 8-bit activations only where they matter: for a token's 32 columns against 32 rows whose low parts times weights "
+     "exceed T (0: everywhere, the same bits as without it; inf: nowhere). T is a number, lines PATTERN=NUMBER, or @FILE as allocate --thresholds writes it; "
+     "matrices that no pattern matches stay as they are. A study: see docs/formats.md.",
+     &Options::refine},
+    {"--thresholds", "", "write a file for --refine",
+     "Choose thresholds for --refine of run, eval and bench: of the low parts of activations, --share is multiplied on calibration text, those that matter most.",
+     &Options::thresholds},
+    {"--prune-tokens", "KEEP@L", "keep=0.8@4: drop the rest",
+     "After layer L (from 0) keep this part of a prompt's tokens, those that received the most attention there, the first and the last ones among them; "
+     "later layers neither compute nor remember the others. Several: keep=0.9@4,keep=0.8@12.",
+     &Options::prune_tokens},
     {"-ctk,--cache-type", "TYPE", "cache: int16, f16 or f32",
      "Number type of the cache of keys and values. int16 is the fastest and about as exact as f16.",
      &Options::cache_type},
@@ -101,10 +113,11 @@ constexpr OptionRow kOptions[] = {
     {"--search", "", "scales of least error", "Search the scales of least squared error instead of those of the largest weights.",
      &Options::search},
     {"--act", "E", "encoding of activations", "Encoding of activations for --kernels, such as int8.row (docs/formats.md); without it, each form's usual one. allocate: "
-     "several, with commas between, each with a transform before a bar if it has one; what each does to the inputs is shown.",
+     "several, with commas between, each with a transform before a bar if it has one; what each does to the inputs is shown. Or profile:4,8: inputs get 4 bits "
+     "where that saves the most time for its harm, timed here with --tokens; --high is the recipe with 8.",
      &Options::activation},
     {"--shape", "NxK", "of the matrix", "Rows and columns of the matrix for --kernels.", &Options::shape},
-    {"--tokens", "M", "rows of the input", "How many tokens --kernels multiplies at once.", &Options::tokens, 1, 65536},
+    {"--tokens", "M", "rows of the input", "How many tokens --kernels, or --act profile, multiplies at once.", &Options::tokens, 1, 65536},
     {"--sweep", "", "time all on random shapes",
      "Time every kernel of every form on random shapes (another --seed: others) and write the times as CSV to -o, which "
      "predictions of cost are learned from.", &Options::sweep},

@@ -39,6 +39,7 @@ struct Options {
   // How to compute.
   std::string form, cache_type = "int16", isa;
   std::string exec;        // empty: as the verb does without it
+  std::string refine, prune_tokens;
   i64 bits = 0;            // 0: all planes
   // Compressing.
   std::string recipe, like, output;
@@ -56,6 +57,7 @@ struct Options {
   std::string low, high, deal = "global";
   double share = 0.1;
   bool inputs = false;
+  bool thresholds = false;
   std::string svg;         // a folder
   // Measuring.
   i64 bench_prompt = 512, bench_predict = 128, repeats = 3;

@@ -9,11 +9,12 @@
 
 #include "compress/activations.h"
 #include "compress/plan/matrices.h"
+#include "compress/plan/timing.h"
 #include "compress/quantizers/hessian.h"
 #include "compress/quantizers/row_errors.h"
 #include "compress/recipe.h"
 #include "core/error.h"
-#include "forms/linear.h"
+#include "forms/list.h"
 
 namespace bitkerf {
 namespace {
@@ -71,6 +72,41 @@ std::string ranges_text(std::span<const char> rows, char wanted) {
   }
   return text + "]";
 }
+
+// Of all matrices that read one input together, by the encoding of each recipe.
+struct Seconds {
+  double low = 0, high = 0;
+  double saved() const { return std::max(high - low, 0.0); }
+};
+class Profile {
+ public:
+  Profile(std::span<const Recipe> recipes, i64 tokens, Threads& threads) : recipes_(recipes), tokens_(tokens), threads_(threads) {}
+  const Seconds& of(Shape shape) {
+    auto [at, fresh] = known_.try_emplace({shape.rows, shape.cols});
+    if (!fresh) return at->second;
+    ProductTimer timer(chosen_isa(), shape.rows, shape.cols, tokens_);
+    double* seconds[] = {&at->second.low, &at->second.high};
+    std::unique_ptr<PackedLinear> packed[2];
+    for (std::size_t i = 0; i < 2; i++)
+      packed[i] = form(recipes_[i].form).pack(random_weights(parse_number_format(recipes_[i].format), shape), encoding(recipes_[i].input), threads_);
+    // In turns, so that both see the same machine.
+    for (int round = 0; round < kRounds; round++)
+      for (std::size_t i = 0; i < 2; i++) {
+        const double s = timer.seconds(*packed[i], tokens_, tokens_ <= kMostColdTokens, threads_, {});
+        *seconds[i] = round == 0 ? s : std::min(*seconds[i], s);
+      }
+    // A difference within what runs differ by is none.
+    if (at->second.low > 0.97 * at->second.high) at->second.low = at->second.high;
+    return at->second;
+  }
+
+ private:
+  static constexpr int kRounds = 9;
+  std::span<const Recipe> recipes_;
+  i64 tokens_;
+  Threads& threads_;
+  std::map<std::pair<i64, i64>, Seconds> known_;
+};
 
 std::string kind_of(const std::string& matrix) { return matrix.substr(matrix.rfind('.') + 1); }
 
@@ -167,11 +203,18 @@ std::string allocate_inputs(const ModelFile& file, std::span<const std::vector<T
     policies.emplace_back(fmt::format("{}{}", recipe.rule ? fmt::format("{} | ", recipe.rule->name) : "", encoding(recipe.input).plain().name));
   std::vector<std::vector<ActivationStudy>> studies = study_activations(file, windows, policies, statistics, threads, progress);
   std::vector<Choice> choices;
+  Profile profile(recipes, allocation.profile_tokens, threads);
+  std::map<std::string, Seconds> seconds;
   for (std::size_t i = 0; i < studies[0].size(); i++) {
     const ActivationStudy &a = studies[0][i], &b = studies[1][i];
+    double cost = static_cast<double>(a.rows * a.cols);
+    if (allocation.profile_tokens > 0) {
+      const Seconds& s = seconds[kind_of(a.matrices[0])] = profile.of({a.rows, a.cols});
+      cost = s.saved();
+    }
     // Without gradients: relative errors of outputs, all inputs alike.
     const bool known = a.harm > 0;
-    choices.push_back({known ? a.harm - b.harm : a.error / a.size - b.error / b.size, static_cast<double>(a.rows * a.cols), i});
+    choices.push_back({known ? a.harm - b.harm : a.error / a.size - b.error / b.size, cost, i});
   }
   std::vector<bool> picked = dealt(choices, allocation);
   std::string lines;
@@ -186,8 +229,12 @@ std::string allocate_inputs(const ModelFile& file, std::span<const std::vector<T
       lines += fmt::format("{} = {}\n", matrix, recipes[picked[i] ? 1 : 0].text());
     }
   }
-  return fmt::format("# inputs with the second recipe, dealt out {}, predicted divergence of activations {:.4g}:\n{}{}", allocation.deal->name, harm,
-                     shares_text(shares), lines);
+  std::string times;
+  for (const auto& [kind, s] : seconds)
+    times += fmt::format("# {:12} {:.3f} ms with {}, {:.3f} with {}, of {} tokens\n", kind, 1e3 * s.low, recipes[0].input, 1e3 * s.high, recipes[1].input,
+                         allocation.profile_tokens);
+  return fmt::format("# inputs with the second recipe, dealt out {}, predicted divergence of activations {:.4g}:\n{}{}{}", allocation.deal->name, harm,
+                     shares_text(shares), times, lines);
 }
 
 }  // namespace bitkerf

@@ -29,6 +29,9 @@ struct Allocation {
   const DealRow* deal = &deals()[0];
   unsigned seed = 1;      // of chance
   std::string matrices = "blk.*";  // others are kept
+  // Inputs: 0: a product costs what it multiplies. Otherwise what `high` takes longer than `low` here, timed with so many tokens;
+  // `share` is then of the time that `low` saves, and inputs where it saves none get `high`.
+  i64 profile_tokens = 0;
 };
 
 // Wants moments of inputs and gradients of outputs (Fault::usage). progress(weights done, in all); false stops (Fault::run_time).

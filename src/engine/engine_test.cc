@@ -166,6 +166,59 @@ TEST(Engine, RollbackRestoresEveryBit) {
   }
 }
 
+TEST(Engine, PrunedTokensAreLeftOutOfLaterLayers) {
+  for (const TinyModel& tiny : kTinyModels) {
+    SCOPED_TRACE(tiny.name);
+    const Subject subject{tiny.name, tiny_model_path(tiny), tiny.context, false};
+    auto options = [](std::vector<PruneStep> steps) {
+      ModelOptions model;
+      model.prune = std::move(steps);
+      return model;
+    };
+    if (std::string_view(tiny.name) == "mistral" || std::string_view(tiny.name) == "phi3" || std::string_view(tiny.name).starts_with("gemma")) {
+      EXPECT_THROW(Loaded(subject, 1, 512, options({{0.5, 0}})), Error);  // windows
+      continue;
+    }
+    EXPECT_THROW(Loaded(subject, 1, 512, options({{0.5, 2}})), Error);  // the last layer
+    Loaded plain(subject, 2, 512), whole(subject, 2, 512, options({{1.0, 0}, {1.0, 1}})), pruned(subject, 2, 512, options({{0.6, 0}, {0.5, 1}})),
+        alone(subject, 1, 512, options({{0.6, 0}, {0.5, 1}}));
+    if (plain.engine.context() < 100) continue;
+    std::vector<Token> prompt = some_tokens(90, plain.vocabulary, 5), more = some_tokens(6, plain.vocabulary, 6), other = some_tokens(38, plain.vocabulary, 7);
+    Session a(plain.engine), b(whole.engine), c(pruned.engine), d(alone.engine);
+    const std::vector<float> want = copy(a.feed(prompt)), after = copy(a.feed({more.data(), 1}));
+    EXPECT_TRUE(same_bits(want, b.feed(prompt)));
+    EXPECT_TRUE(same_bits(after, b.feed({more.data(), 1})));
+    EXPECT_EQ(b.held(), 91);
+
+    const std::vector<float> less = copy(c.feed(prompt));
+    EXPECT_FALSE(same_bits(want, less));
+    EXPECT_TRUE(same_bits(less, d.feed(prompt)));
+    EXPECT_EQ(c.held(), 54);  // fewer than 64 are left for the second step, which keeps them all
+    EXPECT_EQ(c.tokens().size(), 90u);
+    // What comes behind: one by one, together, and again.
+    std::vector<std::vector<float>> one_by_one;
+    for (Token token : more) one_by_one.push_back(copy(c.feed({&token, 1})));
+    d.feed_all(more, 0, [&](i64 i, std::span<const float> logits) { EXPECT_TRUE(same_bits(logits, one_by_one[static_cast<std::size_t>(i)])) << i; });
+    EXPECT_EQ(d.held(), 60);
+    c.rollback(92);
+    EXPECT_EQ(c.held(), 56);
+    for (std::size_t i = 2; i < more.size(); i++) EXPECT_TRUE(same_bits(c.feed({&more[i], 1}), one_by_one[i])) << i;
+    // Inside the prompt the tokens that stayed come back, in order.
+    c.rollback(4);
+    EXPECT_EQ(c.held(), 4);
+    c.rollback(0);
+    EXPECT_TRUE(same_bits(c.feed(prompt), less));
+    // In one step with another, which is too short to be pruned.
+    c.rollback(0);
+    Session e(pruned.engine);
+    OwnedMatrix<float> logits(2, pruned.vocabulary);
+    Engine::Feed feeds[] = {{&e, other}, {&c, prompt}};
+    pruned.engine.feed(feeds, logits.view());
+    EXPECT_TRUE(same_bits(logits.view().row_span(1), less));
+    EXPECT_EQ(e.held(), 38);
+  }
+}
+
 TEST(Engine, FeedAllShowsWhatFeedingOneByOneShows) {
   Subject subject = subjects()[0];
   Loaded loaded(subject, 1, 10);

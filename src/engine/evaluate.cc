@@ -76,7 +76,7 @@ Evaluation evaluate(Engine& engine, std::span<const Token> tokens, const Evaluat
   }
   Scores scores, reference_scores;
   std::vector<double> divergences;
-  i64 same_top = 0;
+  i64 same_top = 0, prompts = 0, held = 0;
   std::vector<Token> window;
   for (i64 w = 0; w < all; w++) {
     std::span<const Token> text = tokens.subspan(static_cast<std::size_t>(w) * window_size, window_size);
@@ -85,6 +85,7 @@ Evaluation evaluate(Engine& engine, std::span<const Token> tokens, const Evaluat
     if (tokenizer.adds_bos() && tokenizer.bos() >= 0) window[0] = tokenizer.bos();
     session.rollback(0);
     session.feed(std::span(window).first(first));
+    prompts += static_cast<i64>(first), held += session.held();
     if (reference) {
       reference_session->rollback(0);
       reference_session->feed(std::span(window).first(first));
@@ -113,7 +114,7 @@ Evaluation evaluate(Engine& engine, std::span<const Token> tokens, const Evaluat
   }
 
   Evaluation result{
-      .windows = all, .tokens = scores.count, .perplexity = scores.perplexity(), .perplexity_error = scores.error()};
+      .windows = all, .tokens = scores.count, .prompts = prompts, .held = held, .perplexity = scores.perplexity(), .perplexity_error = scores.error()};
   if (reference) {
     result.compared = true;
     result.reference_perplexity = reference_scores.perplexity();

@@ -17,6 +17,7 @@ struct EvaluateOptions {
 
 struct Evaluation {
   i64 windows = 0, tokens = 0;  // tokens: scored ones
+  i64 prompts = 0, held = 0;    // tokens of the first halves, and those of them that the last layer still has
   double perplexity = 0, perplexity_error = 0;  // one standard error
   // Against a reference model; 0 without one.
   bool compared = false;

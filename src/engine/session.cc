@@ -15,6 +15,7 @@ namespace {
 // feed_all() computes the logits of this many bytes at a time: few joins for small vocabularies, and still only some
 // tokens of a vocabulary of 262,144.
 constexpr i64 kLogitBytes = 32 << 20;
+constexpr i64 kPrunedChunk = 2048;  // tokens of a step at least, where tokens are pruned
 
 // To every worker, this thread included.
 void flush_subnormals(Threads& threads) {
@@ -36,6 +37,7 @@ struct Engine::State {
   std::unique_ptr<ModelFile> file;
   std::unique_ptr<Tokenizer> tokenizer;
   Threads threads;
+  std::shared_ptr<Refinement> refinement;  // outlives the model
   std::unique_ptr<Model> model;
   i64 context = 0, chunk = 0, head_rows = 0;
   std::optional<Arena> arena;
@@ -50,7 +52,7 @@ struct Engine::State {
   Context working() { return {threads, *arena, chosen_isa()}; }
   void check(const Session& session, std::span<const Token> fed) const;
   void clear();
-  void add(Session& session, std::span<const Token> fed);
+  void add(Session& session, std::span<const Token> fed, bool prompt);
   // Runs what was added; the wanted rows of `hidden` are valid afterwards.
   void step();
   void compute_head(Matrix<const float> rows, Matrix<float> out);
@@ -76,6 +78,7 @@ Engine::Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
   s.file = std::move(file);
   ModelOptions model_options = options.model;
   model_options.context = options.context;
+  s.refinement = options.model.refinement;
   s.model = options.load ? options.load(*s.file, model_options, s.threads, progress) : load_model(*s.file, model_options, s.threads, progress);
   if (options.flush_subnormals) flush_subnormals(s.threads);
   const ModelShape& shape = s.model->shape();
@@ -87,7 +90,8 @@ Engine::Engine(std::unique_ptr<ModelFile> file, const EngineOptions& options,
     }
   }
   s.context = chosen_context(options.context, shape.context);
-  s.chunk = std::min(options.chunk, s.context);
+  // A prompt's tokens are judged by the attention of their own step.
+  s.chunk = std::min(options.model.prune.empty() ? options.chunk : std::max(options.chunk, kPrunedChunk), s.context);
   s.head_rows = std::clamp<i64>(kLogitBytes / (shape.vocabulary * static_cast<i64>(sizeof(float))), 1, s.chunk);
   s.arena.emplace(
       std::max(s.model->scratch(s.chunk, s.context), s.model->head_scratch(std::max(s.head_rows, s.chunk))));
@@ -103,6 +107,7 @@ Engine::~Engine() = default;
 const Model& Engine::model() const { return *state_->model; }
 const ModelFile& Engine::file() const { return *state_->file; }
 Threads& Engine::threads() { return state_->threads; }
+Refinement* Engine::refinement() { return state_->refinement.get(); }
 i64 Engine::context() const { return state_->context; }
 i64 Engine::chunk() const { return state_->chunk; }
 const Tokenizer& Engine::tokenizer() const {
@@ -132,9 +137,9 @@ void Engine::State::clear() {
   wanted.clear();
 }
 
-void Engine::State::add(Session& session, std::span<const Token> fed) {
+void Engine::State::add(Session& session, std::span<const Token> fed, bool prompt) {
   Session::State& s = *session.state_;
-  runs.push_back({static_cast<i64>(tokens.size()), static_cast<i64>(fed.size()), static_cast<i64>(s.tokens.size())});
+  runs.push_back({static_cast<i64>(tokens.size()), static_cast<i64>(fed.size()), static_cast<i64>(s.tokens.size()), prompt});
   sequences.push_back(s.sequence.get());
   tokens.insert(tokens.end(), fed.begin(), fed.end());
   s.tokens.insert(s.tokens.end(), fed.begin(), fed.end());
@@ -168,7 +173,7 @@ void Engine::feed(std::span<const Feed> feeds, Matrix<float> logits) {
     while (next < feeds.size() && static_cast<i64>(s.tokens.size()) < s.chunk) {
       std::span<const Token> rest = feeds[next].tokens.subspan(inside);
       auto take = std::min(rest.size(), static_cast<std::size_t>(s.chunk) - s.tokens.size());
-      s.add(*feeds[next].session, rest.first(take));
+      s.add(*feeds[next].session, rest.first(take), true);
       inside += take;
       if (take == rest.size()) {
         s.wanted.push_back(static_cast<i64>(s.tokens.size()) - 1);
@@ -199,7 +204,7 @@ std::span<const float> Session::feed(std::span<const Token> tokens) {
   for (std::size_t first = 0; first < tokens.size();) {
     auto take = std::min(tokens.size() - first, static_cast<std::size_t>(engine.chunk));
     engine.clear();
-    engine.add(*this, tokens.subspan(first, take));
+    engine.add(*this, tokens.subspan(first, take), true);
     first += take;
     if (first == tokens.size()) engine.wanted.push_back(static_cast<i64>(take) - 1);
     engine.step();
@@ -217,7 +222,7 @@ void Session::feed_all(std::span<const Token> tokens, i64 first_visited,
   for (std::size_t first = 0; first < tokens.size();) {
     auto take = std::min(tokens.size() - first, static_cast<std::size_t>(engine.chunk));
     engine.clear();
-    engine.add(*this, tokens.subspan(first, take));
+    engine.add(*this, tokens.subspan(first, take), false);
     i64 skipped = std::clamp<i64>(first_visited - static_cast<i64>(first), 0, static_cast<i64>(take));
     for (i64 row = skipped; row < static_cast<i64>(take); row++) engine.wanted.push_back(row);
     engine.step();
@@ -232,6 +237,8 @@ void Session::feed_all(std::span<const Token> tokens, i64 first_visited,
     first += take;
   }
 }
+
+i64 Session::held() const { return state_->sequence->tokens_at_end(); }
 
 void Session::rollback(i64 mark) {
   CHECK(mark >= 0 && mark <= this->mark());

@@ -36,6 +36,7 @@ class Engine {
   const Tokenizer& tokenizer() const;  // a file without one: Fault::file
   const ModelFile& file() const;
   Threads& threads();
+  Refinement* refinement();  // as the options had it; nullptr: none
   i64 context() const;
   i64 chunk() const;
   // One step for several sessions at once; logits has one row per feed, that after its last token. Errors as
@@ -54,10 +55,12 @@ class Session {
   explicit Session(Engine& engine);
   ~Session();
   const std::vector<Token>& tokens() const;  // fed so far
+  // Of those, the ones that the last layer remembers: fewer where a prompt was pruned.
+  i64 held() const;
   // Computes the tokens (at least one), in chunks, and returns the logits after the last one (vocabulary floats, valid
   // until the next call). Too long for the context: Fault::usage that names both numbers, nothing is changed.
   std::span<const float> feed(std::span<const Token> tokens);
-  // As feed(), but hands over the logits after every token from `first` (an index into `tokens`) on:
+  // As feed(), but prunes no token, and hands over the logits after every token from `first` (an index into `tokens`) on:
   // visit(index, logits). For perplexity.
   void feed_all(std::span<const Token> tokens, i64 first,
                 const std::function<void(i64 index, std::span<const float> logits)>& visit);

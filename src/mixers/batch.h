@@ -13,6 +13,7 @@ struct Run {
   i64 first = 0;     // row in the batch
   i64 tokens = 0;    // >= 1
   i64 position = 0;  // of the first token in its sequence: what the sequence's state holds already
+  bool prompt = false;  // text to be read, all of which but its end may be left out of later layers (models/prune.h)
 };
 
 struct Batch {

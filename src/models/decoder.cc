@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/error.h"
+#include "mixers/received.h"
 #include "mixers/study_attention.h"
 #include "models/decoder_weights.h"
 
@@ -28,7 +30,7 @@ void keep_rows(Matrix<float>& m, std::span<const i64> rows) noexcept {
 
 class Decoder final : public Model {
  public:
-  Decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) : spec_(spec) {
+  Decoder(const DecoderSpec& spec, LinearSource& source, const ModelOptions& options, Threads& threads) : spec_(spec), prune_(options.prune) {
     DecoderWeights weights = load_decoder_weights(spec_, source);
     embedding_ = std::move(weights.embedding);
     last_norm_ = std::move(weights.last_norm);
@@ -38,12 +40,14 @@ class Decoder final : public Model {
       AttentionShape attention{.heads = spec_.heads, .kv_heads = spec_.kv_heads, .head_dim = spec_.head_dim,
                                .value_dim = spec_.value_dim, .scale = spec_.attention_scale,
                                .softcap = spec_.attention_softcap, .window = spec_.layer[i].window};
+      attention_.push_back(attention);
       const ProductMode* study = studied_products(options.form, "attention");
       layer.attention = study ? make_study_attention(attention, *study) : make_attention(attention, options.cache, threads.count());
       layer.rotary = spec_.layer[i].rotary;
     }
     for (const RotarySpec& rotary : spec_.rotaries) rotaries_.emplace_back(rotary.frequencies, rotary.magnitude);
     threads_ = threads.count();
+    check_pruning();
     for (const Layer& layer : layers_) {
       remember_input(layer.after_attention_norm());
       remember_input(layer.after_feed_forward_norm());
@@ -57,7 +61,9 @@ class Decoder final : public Model {
   std::unique_ptr<SequenceState> new_sequence(i64 max_tokens) const override {
     std::vector<std::unique_ptr<MixerState>> states;
     for (const Layer& layer : layers_) states.push_back(layer.attention->state(max_tokens));
-    return std::make_unique<SequenceState>(std::move(states));
+    std::vector<SequenceState::Pruned> pruned;
+    for (const PruneStep& step : prune_) pruned.push_back({step.layer + 1, {}}), pruned.back().positions.reserve(static_cast<std::size_t>(max_tokens));
+    return std::make_unique<SequenceState>(std::move(states), std::move(pruned));
   }
 
   void forward(std::span<const Token> tokens, const Batch& batch, std::span<SequenceState* const> sequences,
@@ -75,6 +81,9 @@ class Decoder final : public Model {
         rotaries_[i].fill(run.position, angles[i].sub_rows(run.first, run.tokens), context);
     }
     MixerState** states = context.arena.take<MixerState*>(static_cast<i64>(sequences.size()));
+    Going going{batch, wanted};
+    if (!prune_.empty()) going.reserve(batch, wanted, context);
+    std::size_t pruned = 0;
 
     look_up(tokens, x, context);
     ProductInput input(layers_[0].after_attention_norm(), n, context, inputs);
@@ -84,13 +93,23 @@ class Decoder final : public Model {
       for (std::size_t s = 0; s < sequences.size(); s++) states[s] = sequences[s]->layer(static_cast<i64>(i));
       {
         Arena::Scope attention_scope(context.arena);
-        Matrix<float> mixed = context.arena.matrix<float>(n, spec_.heads * spec_.value_dim);
-        mix(layer, input, angles[layer.rotary], batch, {states, sequences.size()}, mixed, context);
+        Matrix<float> mixed = context.arena.matrix<float>(x.rows, spec_.heads * spec_.value_dim);
+        const bool prunes = pruned < prune_.size() && prune_[pruned].layer == static_cast<i64>(i);
+        mix(layer, input, angles[layer.rotary], going.batch, {states, sequences.size()}, mixed, prunes ? going.received : nullptr, context);
+        if (prunes) {
+          // What goes on from here is all that later layers see.
+          const std::span<const i64> kept = leave_out(pruned, going, sequences);
+          keep_rows(mixed, kept);
+          keep_rows(x, kept);
+          for (std::size_t r = 0; r < rotaries_.size(); r++) keep_rows(angles[r], kept);
+          delta.rows = x.rows;
+          pruned++;
+        }
         if (i + 1 == layers_.size()) {
           // Nothing after the last attention looks at other tokens: only the wanted rows go on.
           if (wanted.empty()) return;
-          keep_rows(mixed, wanted);
-          keep_rows(x, wanted);
+          keep_rows(mixed, going.wanted);
+          keep_rows(x, going.wanted);
           delta.rows = x.rows;
         }
         apply(layer.output, mixed, delta, context);
@@ -102,7 +121,7 @@ class Decoder final : public Model {
         add_block(layer.post_feed_forward_norm, last_norm_, x, delta, hidden, context);
       } else {
         const Layer& next = layers_[i + 1];
-        input = ProductInput(next.after_attention_norm(), n, context, inputs);
+        input = ProductInput(next.after_attention_norm(), x.rows, context, inputs);
         add_block(layer.post_feed_forward_norm, next.attention_norm, x, delta, input, context);
       }
     }
@@ -113,6 +132,7 @@ class Decoder final : public Model {
     i64 width = spec_.shape.width, bytes = 2 * floats(tokens, width) + Arena::bytes_of<MixerState*>(tokens) +
                      Arena::bytes_of<std::byte>(input_scratch(tokens));
     for (const Rotary& rotary : rotaries_) bytes += floats(tokens, rotary.table_cols());
+    if (!prune_.empty()) bytes += Going::scratch(tokens);
     const Layer& l = layers_[0];
     i64 mixed = floats(tokens, spec_.heads * spec_.value_dim);
     i64 qkv = floats(tokens, l.q.rows()) + floats(tokens, l.k.rows()) + floats(tokens, l.v.rows());
@@ -120,7 +140,8 @@ class Decoder final : public Model {
     for (const Layer& layer : layers_) {
       const Linear* outputs[] = {layer.output.linear.get()};
       most = std::max(
-          {most, mixed + qkv + std::max(multiply_scratch(layer.after_attention_norm(), tokens), layer.attention->scratch(tokens, max_tokens)),
+          {most, mixed + qkv + std::max({multiply_scratch(layer.after_attention_norm(), tokens), layer.attention->scratch(tokens, max_tokens),
+                                       prune_.empty() ? 0 : attention_received_scratch(attention_[0], tokens, threads_)}),
            mixed + multiply_scratch(outputs, tokens),
            2 * floats(tokens, spec_.hidden) +
                std::max(multiply_scratch(layer.after_feed_forward_norm(), tokens),
@@ -144,6 +165,66 @@ class Decoder final : public Model {
 
  private:
   static constexpr std::size_t kMostRotaries = 4;
+
+  // What of a step is still computed: all of it, unless tokens are pruned.
+  struct Going {
+    Batch batch;
+    std::span<const i64> wanted;
+    Run* runs = nullptr;
+    i64 *kept = nullptr, *rows = nullptr;  // (tokens); wanted rows
+    float* received = nullptr;             // (tokens)
+    void reserve(const Batch& all, std::span<const i64> want, Context& context) noexcept {
+      runs = context.arena.take<Run>(static_cast<i64>(all.runs.size()));
+      kept = context.arena.take<i64>(all.tokens);
+      rows = context.arena.take<i64>(all.tokens);
+      received = context.arena.take<float>(all.tokens);
+      std::copy(all.runs.begin(), all.runs.end(), runs);
+      std::copy(want.begin(), want.end(), rows);
+      batch.runs = {runs, all.runs.size()};
+      wanted = {rows, want.size()};
+    }
+    static i64 scratch(i64 tokens) { return Arena::bytes_of<Run>(tokens) + 2 * Arena::bytes_of<i64>(tokens) + Arena::bytes_of<float>(tokens); }
+  };
+
+  // Leaves tokens of prompts out after prune_[step], and says which rows stay. Runs then count positions as the layers behind do:
+  // by what these hold.
+  std::span<const i64> leave_out(std::size_t step, Going& going, std::span<SequenceState* const> sequences) const noexcept {
+    i64 all = 0, next = 0;
+    for (std::size_t r = 0; r < going.batch.runs.size(); r++) {
+      Run& run = going.runs[r];
+      i64* kept = going.kept + all;
+      i64 count = run.tokens;
+      if (run.prompt) count = choose_kept(going.received + run.first, run.tokens, prune_[step].keep, run.position == 0, kept);
+      else
+        for (i64 t = 0; t < count; t++) kept[t] = t;
+      std::vector<i64>& held = sequences[r]->pruned(step);  // has room
+      const auto position = static_cast<i64>(held.size());
+      for (i64 t = 0; t < count; t++) {
+        held.push_back(step == 0 ? run.position + kept[t] : sequences[r]->pruned(step - 1)[static_cast<std::size_t>(run.position + kept[t])]);
+        kept[t] += run.first;
+      }
+      run = {all, count, position, run.prompt};
+      all += count;
+    }
+    // Wanted rows are a prompt's last, or of runs that are none: they stay.
+    for (std::size_t w = 0; w < going.wanted.size(); w++) {
+      while (next < all && going.kept[next] < going.rows[w]) next++;
+      CHECK(next < all && going.kept[next] == going.rows[w]);
+      going.rows[w] = next;
+    }
+    going.batch.tokens = all;
+    return {going.kept, static_cast<std::size_t>(all)};
+  }
+
+  void check_pruning() const {
+    if (prune_.empty()) return;
+    const auto layers = static_cast<i64>(layers_.size());
+    if (prune_.back().layer + 1 >= layers)
+      fail(Fault::usage, "token pruning after layer {}: expected one from 0 to {}, so that a layer behind it is spared something", prune_.back().layer, layers - 2);
+    for (i64 i = prune_[0].layer + 1; i < layers; i++)
+      if (i64 window = spec_.layer[static_cast<std::size_t>(i)].window; window > 0 && window < spec_.shape.context)
+        fail(Fault::usage, "token pruning: layer {} sees a window of {} tokens, which would reach further back where tokens are missing; expected a model without windows", i, window);
+  }
 
   const Linear& head_linear() const { return head_.linear ? *head_.linear : *embedding_; }
 
@@ -177,7 +258,7 @@ class Decoder final : public Model {
   }
 
   void mix(const Layer& layer, const ProductInput& normed, Matrix<const float> angles, const Batch& batch,
-           std::span<MixerState* const> states, Matrix<float> mixed, Context& context) const noexcept {
+           std::span<MixerState* const> states, Matrix<float> mixed, float* received, Context& context) const noexcept {
     Arena::Scope scope(context.arena);
     Matrix<float> q = context.arena.matrix<float>(normed.tokens(), layer.q.rows());
     Matrix<float> k = context.arena.matrix<float>(normed.tokens(), layer.k.rows());
@@ -193,6 +274,11 @@ class Decoder final : public Model {
     }
     rotate(angles, RotaryPairs::halves, spec_.head_dim, q, context);
     rotate(angles, RotaryPairs::halves, spec_.head_dim, k, context);
+    if (received)
+      for (const Run& run : batch.runs)
+        if (run.prompt && run.tokens >= kLeastPruned)
+          attention_received(q.sub_rows(run.first, run.tokens), k.sub_rows(run.first, run.tokens), attention_[static_cast<std::size_t>(&layer - layers_.data())],
+                             received + run.first, context);
     layer.attention->mix(q, k, v, batch, states, mixed, context);
   }
 
@@ -243,6 +329,8 @@ class Decoder final : public Model {
 
   DecoderSpec spec_;
   std::unique_ptr<Linear> embedding_;  // (vocabulary, width)
+  std::vector<PruneStep> prune_;
+  std::vector<AttentionShape> attention_;  // by layer
   std::vector<Layer> layers_;
   Buffer<float> last_norm_;  // (width)
   Projection head_;          // (vocabulary, width); none: the embedding

@@ -88,6 +88,7 @@ std::unique_ptr<PackedLinear> FileSource::open_part(const PackedTensor& entry) {
   std::unique_ptr<PackedLinear> linear = open_packed_tensor(file_, entry, read_bits_);
   for (const std::string& name : {entry.tensor, entry.transform, entry.scattered})
     if (!name.empty() && !used_.contains(name)) done(tensor(name), tensor(name).bytes);
+  if (refinement_) linear = make_refined(std::move(linear), entry.matrix.substr(0, entry.matrix.rfind('.')), *refinement_, threads_);
   return linear;
 }
 
@@ -139,6 +140,8 @@ std::unique_ptr<Linear> FileSource::linear(std::string_view name, Shape shape, c
   }
   StoredMatrix matrix{t.type, rows.order.empty() ? data : ordered.data(), shape};
   std::unique_ptr<Linear> linear = make_linear(matrix, form_, threads_);
+  if (refinement_ && dynamic_cast<PackedLinear*>(linear.get()))
+    linear = make_refined(std::unique_ptr<PackedLinear>(static_cast<PackedLinear*>(linear.release())), name, *refinement_, threads_);
   file_.release(data, shape.rows * row_bytes);
   done(t, shape.rows * row_bytes);
   return linear;

@@ -8,6 +8,7 @@
 #include "files/model_file.h"
 #include "files/packed_tensors.h"
 #include "forms/packed.h"
+#include "forms/product_study/refine.h"
 #include "models/source.h"
 
 namespace bitkerf {
@@ -15,10 +16,11 @@ namespace bitkerf {
 class FileSource final : public LinearSource {
  public:
   // form: forced for every matrix when not empty. progress (may be empty) is told the bytes done and in all.
-  // read_bits: of matrices packed as planes (0: all).
+  // read_bits: of matrices packed as planes (0: all). refinement: of matrices times 8-bit activations; outlives the matrices.
   FileSource(const ModelFile& file, std::string form, Threads& threads, std::function<void(i64 done, i64 all)> progress,
-             int read_bits = 0)
+             int read_bits = 0, Refinement* refinement = nullptr)
       : file_(file), form_(std::move(form)), threads_(threads), progress_(std::move(progress)), read_bits_(read_bits),
+        refinement_(refinement),
         packed_(read_packed_tensors(file.metadata())) {}
 
   bool has(std::string_view full_name) const override;
@@ -43,6 +45,7 @@ class FileSource final : public LinearSource {
   Threads& threads_;
   std::function<void(i64, i64)> progress_;
   int read_bits_;
+  Refinement* refinement_;
   std::vector<PackedTensor> packed_;
   std::set<std::string, std::less<>> used_;
   i64 bytes_done_ = 0;

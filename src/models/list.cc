@@ -63,6 +63,19 @@ void settle_packed(const ModelFile& file, const FileSource& source, Threads& thr
 
 }  // namespace
 
+void SequenceState::truncate(i64 tokens) noexcept {
+  std::size_t next = 0;
+  i64 held = tokens;
+  for (std::size_t i = 0; i < layers_.size(); i++) {
+    if (next < pruned_.size() && pruned_[next].first_layer == static_cast<i64>(i)) {
+      std::vector<i64>& positions = pruned_[next++].positions;
+      held = std::lower_bound(positions.begin(), positions.end(), tokens) - positions.begin();
+      positions.resize(static_cast<std::size_t>(held));
+    }
+    layers_[i]->truncate(held);
+  }
+}
+
 std::span<const ArchitectureRow> architectures() { return kArchitectures; }
 
 std::unique_ptr<Model> describe_model(const ModelFile& file, LinearSource& source, const ModelOptions& options, Threads& threads) {
@@ -84,9 +97,12 @@ DecoderSpec describe_decoder(const ModelFile& file, LinearSource& source, const 
 std::unique_ptr<Model> load_model(const ModelFile& file, const ModelOptions& options, Threads& threads,
                                   const std::function<void(i64 done, i64 all)>& progress) {
   check_runs(file, "run");
-  FileSource source(file, options.form, threads, progress, options.read_bits);
+  FileSource source(file, options.form, threads, progress, options.read_bits, options.refinement.get());
   std::unique_ptr<Model> model = describe_model(file, source, options, threads);
   source.check_all_used();
+  if (options.refinement && options.refinement->matrices().empty())
+    throw Error(Fault::usage, fmt::format("{}: no matrix is multiplied by 8-bit activations, so that nothing can be refined", file.path()),
+                "bitkerf quantize MODEL --recipe '*=hadamard | gptq/int8 | int_dot | int8.g64' makes such a file");
   // Reading a tensor maps pages of its neighbours too, also of those released before.
   for (const Tensor& tensor : file.tensors())
     if (!source.stays_mapped(tensor)) file.release(tensor.data, tensor.bytes);

@@ -9,8 +9,10 @@
 
 #include "files/model_file.h"
 #include "files/tokenizer.h"
+#include "forms/product_study/refine.h"
 #include "mixers/batch.h"
 #include "mixers/mixer.h"
+#include "models/prune.h"
 
 namespace bitkerf {
 
@@ -28,14 +30,24 @@ struct ModelShape {
 // What a model remembers of one sequence: a state per layer.
 class SequenceState {
  public:
-  explicit SequenceState(std::vector<std::unique_ptr<MixerState>> layers) : layers_(std::move(layers)) {}
+  // Layers from `first_layer` on (to the next one's) hold the tokens at these positions alone, ascending.
+  struct Pruned {
+    i64 first_layer;
+    std::vector<i64> positions;  // as many may be added as a sequence can hold, without allocation
+  };
+  explicit SequenceState(std::vector<std::unique_ptr<MixerState>> layers, std::vector<Pruned> pruned = {})
+      : layers_(std::move(layers)), pruned_(std::move(pruned)) {}
   MixerState* layer(i64 i) const { return layers_[static_cast<std::size_t>(i)].get(); }
   i64 tokens() const { return layers_.empty() ? 0 : layers_[0]->tokens(); }
-  void truncate(i64 tokens) noexcept { for (auto& l : layers_) l->truncate(tokens); }
+  // That the last layer holds.
+  i64 tokens_at_end() const { return layers_.empty() ? 0 : layers_.back()->tokens(); }
+  std::vector<i64>& pruned(std::size_t i) { return pruned_[i].positions; }
+  void truncate(i64 tokens) noexcept;
   i64 bytes_per_token() const { i64 n = 0; for (auto& l : layers_) n += l->bytes_per_token(); return n; }
 
  private:
   std::vector<std::unique_ptr<MixerState>> layers_;
+  std::vector<Pruned> pruned_;
 };
 
 struct ModelOptions {
@@ -43,6 +55,10 @@ struct ModelOptions {
   CacheType cache = CacheType::int16;
   std::string form =
       {};  // forces one form for every matrix ("dense" is the float path); empty: the fastest of each type
+  // 8-bit activations as two nibbles, thresholds by matrix; nullptr: as they are. Outlives the model.
+  std::shared_ptr<Refinement> refinement = {};
+  // Tokens of prompts that later layers leave out; layers are the model's.
+  std::vector<PruneStep> prune = {};
   // Tokens that sequences will hold: some models rotate differently when it is long. 0: as chosen_context() says.
   i64 context = 0;
 };
