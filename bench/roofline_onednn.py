@@ -2,7 +2,7 @@
 """Does the machine probe alone predict somebody else's products? 20 of oneDNN's, int8 and float32, beside the roofline
 max(operations / rate, bytes / bandwidth of the level that holds them) + a join.
 
-    bench/roofline_onednn.py LIBRARY_FOLDER [--bitkerf build/release/bitkerf] [--threads 1]
+    bench/roofline_onednn.py LIBRARY_FOLDER [--bitkerf build/release/bitkerf] [--threads 1] [--shapes 1x4096x11008,4x4096x11008]
 
 LIBRARY_FOLDER holds libdnnl.so.3 (PyPI: onednn-devel, in the virtual environment's lib/). Needs numpy. Exit code 1 when the
 median error is above 25 %.
@@ -27,7 +27,7 @@ def libraries(folder):
     return ctypes.CDLL(f"{folder}/libdnnl.so.3")
 
 
-def products(library):
+def products(library, shapes):
     import numpy
     pointer, integer, character = ctypes.c_void_p, ctypes.c_int64, ctypes.c_char
     library.dnnl_sgemm.argtypes = [character] * 2 + [integer] * 3 + [ctypes.c_float, pointer, integer, pointer, integer,
@@ -35,7 +35,7 @@ def products(library):
     library.dnnl_gemm_u8s8s32.argtypes = ([character] * 3 + [integer] * 3 + [ctypes.c_float, pointer, integer, ctypes.c_uint8, pointer,
                                           integer, ctypes.c_int8, ctypes.c_float, pointer, integer, pointer])
     for kind in ("int8", "f32"):
-        for m, n, k in SHAPES:
+        for m, n, k in shapes:
             a = numpy.ones((m, k), numpy.uint8 if kind == "int8" else numpy.float32)
             b = numpy.ones((k, n), numpy.int8 if kind == "int8" else numpy.float32)
             c = numpy.zeros((m, n), numpy.int32 if kind == "int8" else numpy.float32)
@@ -58,7 +58,9 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("--bitkerf", default="build/release/bitkerf")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--shapes", help="M x N x K, in place of the 10 shapes")
     options = parser.parse_args()
+    shapes = [tuple(map(int, shape.split("x"))) for shape in options.shapes.split(",")] if options.shapes else SHAPES
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.threads])
     library = libraries(os.path.abspath(options.folder))
     probe = json.loads(subprocess.run([options.bitkerf, "doctor", "--probe", "--json", "-t", str(options.threads)],
@@ -72,7 +74,7 @@ def main():
         level = "read.l2" if size <= caches[1] * options.threads else "read.l3" if size <= caches[2] else "read.memory"
         return max(2 * m * n * k / rate, size / value[level]) + value.get("join", 0)
 
-    cases = list(products(library))
+    cases = list(products(library, shapes))
     best = [9.0] * len(cases)
     for _ in range(15):  # interleaved
         for i, case in enumerate(cases):
