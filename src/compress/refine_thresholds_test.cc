@@ -69,20 +69,22 @@ TEST(RefineThresholds, RefineTheShareThatIsAskedFor) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(AllocateInputs, ProfileGivesEightBitsWhereFourSaveNothing) {
+TEST(AllocateInputs, ProfileTimesBothEncodings) {
   Threads threads(1);
   std::unique_ptr<ModelFile> source = open_model_file(tiny_model_path({"llama3", 0}));
   const std::vector<std::vector<Token>> windows = {window_of(3)};
-  // The same encoding twice takes the same time.
   Allocation allocation;
-  allocation.high = "rtn/int8.f32.g32 | int_dot | int8.row", allocation.share = 0;
-  allocation.low = allocation.high;
+  allocation.low = "rtn/int8.f32.g32 | int_dot | int4.row", allocation.high = "rtn/int8.f32.g32 | int_dot | int8.row";
   allocation.profile_tokens = 16;
-  const std::string plan = allocate_inputs(*source, windows, Statistics(), allocation, threads, {});
-  EXPECT_NE(plan.find("ms with int8.row"), plan.npos) << plan;
-  for (const char* kind : {"attn_q", "ffn_down"}) EXPECT_NE(plan.find(fmt::format("# {:12} 100.0 %", kind)), plan.npos) << plan;
-  allocation.profile_tokens = 0;
-  EXPECT_NE(allocate_inputs(*source, windows, Statistics(), allocation, threads, {}).find("# ffn_down       0.0 %"), plan.npos);
+  auto plan = [&](double share) {
+    allocation.share = share;
+    return allocate_inputs(*source, windows, Statistics(), allocation, threads, {});
+  };
+  const std::string all = plan(1);
+  EXPECT_NE(all.find("ms with int4.row"), all.npos) << all;
+  for (const char* kind : {"attn_q", "ffn_down"}) EXPECT_NE(all.find(fmt::format("# {:12} 100.0 %", kind)), all.npos) << all;
+  allocation.profile_tokens = 0;  // by products: none is free
+  EXPECT_NE(plan(0).find("# ffn_down       0.0 %"), all.npos);
 }
 
 }  // namespace
