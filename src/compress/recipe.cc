@@ -39,8 +39,9 @@ constexpr QuantizerRow kQuantizers[] = {
      "weighted error", "feedback"},
     {"gptq-beam", "the 4 best beginnings of every row kept, then descent: some 4 times the time", feedback<RoundingOrder::descending, 2, 8, 4>, "weighted error",
      "feedback"},
-    {"gptq-natural", "the same from the last column to the first, scales searched once", feedback<RoundingOrder::natural, 1>, "weighted error", "feedback"},
-    {"gptq-pivot", "the same in the order of a pivoted factorization, scales searched twice", feedback<RoundingOrder::pivot, 2>, "weighted error",
+    {"gptq-natural", "the same as gptq from the last column to the first", feedback<RoundingOrder::natural, 1, 8>, "weighted error", "feedback"},
+    {"gptq-textbook", "from the last column to the first and nothing else", feedback<RoundingOrder::natural, 1>, "weighted error", "feedback"},
+    {"gptq-pivot", "in the order of a pivoted factorization, scales searched twice, and nothing else", feedback<RoundingOrder::pivot, 2>, "weighted error",
      "feedback"},
 };
 

@@ -1,5 +1,6 @@
 // What parts of a matrix cost: outlier columns in 16 bits beside 8-bit ones at 128 tokens (LLM.int8()), scattered rows of 8 bits
-// beside 4-bit ones at one token (MixLLM), 6-bit weights beside 8-bit ones at one token (FlexQ). Times in turns, median of rounds.
+// beside 4-bit ones at one token (MixLLM), turning 4-bit inputs first at 128 tokens (FlatQuant), 6-bit weights beside 8-bit ones at
+// one token (FlexQ). Times in turns, median of rounds.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <random>
 
 #include "forms/list.h"
+#include "transforms/kronecker.h"
 
 namespace bitkerf {
 namespace {
@@ -78,6 +80,19 @@ int run(int rounds, int workers) {
     parts.push_back(int_dot.pack(random_codes("int4.f16.g64", {low_rows, shape.cols}), encoding("int8.g64"), threads));
     parts.push_back(int_dot.pack(random_codes("int8.f16.g64", {high_rows, shape.cols}), encoding("int8.g64"), threads));
     compare("int4.g64, 10 % of rows (scattered) in 8 bits", *plain, *stack_rows(std::move(parts), order), 1, rounds, threads);
+  }
+  // What turning the input costs beside the product that it feeds: q, k and v of SmolLM2, gate and up.
+  for (Shape shape : {Shape{960, 576}, Shape{3072, 576}}) {
+    const i64 n1 = Kronecker::rows_of(shape.cols), n2 = shape.cols / n1;
+    std::vector<float> parameters(static_cast<std::size_t>(shape.cols), 1.0f);
+    for (i64 side : {n1, n2})
+      for (i64 i = 0; i < side * side; i++) parameters.push_back(i % (side + 1) == 0 ? 1.0f : 0.01f);
+    const Encoding& kron = with_parameters(transformed(encoding("int4.row"), &transform("kronecker")), shape.cols, parameters);
+    const Encoding& hadamard = transformed(encoding("int4.row"), &transform("hadamard"));
+    const Quantized w = random_codes("int4.f32.row", shape);
+    std::unique_ptr<Linear> plain = int_dot.pack(w, encoding("int4.row"), threads);
+    compare("W4A4, kron in front", *plain, *int_dot.pack(w, kron, threads), 128, rounds, threads);
+    compare("W4A4, hadamard in front", *plain, *int_dot.pack(w, hadamard, threads), 128, rounds, threads);
   }
   for (i64 tokens : {1, 4, 8}) {
     const Shape shape{11008, 4096};

@@ -3,66 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "transforms/kronecker_kernels.h"
+
 namespace bitkerf {
 namespace {
 
-// GCC's vectors: every instruction set does the same operations in the same order, only more of them at a time.
-typedef float V16 [[gnu::vector_size(64)]];
-typedef float V8 [[gnu::vector_size(32)]];
-
-// y[r, 0..lanes of V) = sum_i c[i * step + r * row] x[i, ...], R rows.
-template <class V, int R>
-[[gnu::always_inline]] inline void tile(const float* c, i64 step, i64 row, const float* x, i64 x_stride, i64 n, float* y, i64 y_stride) {
-  V sum[R] = {};
-  for (i64 i = 0; i < n; i++) {
-    V v;
-    __builtin_memcpy(&v, x + i * x_stride, sizeof(V));  // at any address
-    for (int r = 0; r < R; r++) sum[r] += v * c[i * step + r * row];
-  }
-  for (int r = 0; r < R; r++) __builtin_memcpy(y + r * y_stride, &sum[r], sizeof(V));
-}
-
-template <int R>
-[[gnu::always_inline]] inline void rows(const float* c, i64 step, i64 row, const float* x, i64 n, float* y, i64 cols) {
-  i64 at = 0;
-  for (; at + 16 <= cols; at += 16) tile<V16, R>(c, step, row, x + at, cols, n, y + at, cols);
-  for (; at + 8 <= cols; at += 8) tile<V8, R>(c, step, row, x + at, cols, n, y + at, cols);
-  for (; at < cols; at++)
-    for (int r = 0; r < R; r++) {
-      float sum = 0;
-      for (i64 i = 0; i < n; i++) sum += x[i * cols + at] * c[i * step + r * row];
-      y[r * cols + at] = sum;
-    }
-}
-
-// y (count, cols) = C x, x (n, cols), C(r, i) = c[i * step + r * row].
-[[gnu::always_inline]] inline void product(const float* c, i64 step, i64 row, i64 count, const float* x, i64 n, float* y, i64 cols) {
-  i64 r = 0;
-  for (; r + 6 <= count; r += 6) rows<6>(c + r * row, step, row, x, n, y + r * cols, cols);
-  for (; r < count; r++) rows<1>(c + r * row, step, row, x, n, y + r * cols, cols);
-}
-
-// y = A (x * before) B * after, element by element; before and after may be null.
-struct Task {
-  i64 n1, n2;
-  const float *before, *left, *right, *after;
-};
-[[gnu::always_inline]] inline void both(const Task& t, const float* x, float* y) {
-  float one[Kronecker::kMostWidth], two[Kronecker::kMostWidth];
-  const i64 n = t.n1 * t.n2;
-  if (t.before)
-    for (i64 i = 0; i < n; i++) one[i] = x[i] * t.before[i];
-  else std::copy_n(x, n, one);
-  product(t.left, t.n1, 1, t.n1, one, t.n1, two, t.n2);
-  product(two, 1, t.n2, t.n1, t.right, t.n2, y, t.n2);
-  if (t.after)
-    for (i64 i = 0; i < n; i++) y[i] *= t.after[i];
-}
-
-void portable(const Task& t, const float* x, float* y) { both(t, x, y); }
-[[gnu::target("avx2")]] void avx2(const Task& t, const float* x, float* y) { both(t, x, y); }
-[[gnu::target("avx512f,avx512vl,avx512dq,avx512bw,prefer-vector-width=512")]] void avx512(const Task& t, const float* x, float* y) { both(t, x, y); }
-constexpr void (*kByIsa[])(const Task&, const float*, float*) = {portable, avx2, avx512};
+constexpr KroneckerKernel kByIsa[] = {kronecker_portable, kronecker_avx2, kronecker_avx512};
 
 // As `left` wants it: row i is column i of a; or its transpose.
 std::vector<float> floats(std::span<const double> a, i64 n, bool transposed) {

@@ -6,14 +6,14 @@
 #include <span>
 #include <vector>
 
+#include "transforms/kronecker_kernels.h"
 #include "transforms/transform.h"
 
 namespace bitkerf {
 
 class Kronecker final : public Transform {
  public:
-  static constexpr i64 kMostWidth = 16384;  // a row is kept on the stack, twice
-  static bool fits(i64 width) { return width <= kMostWidth && rows_of(width) >= 4; }
+  static bool fits(i64 width) { return width <= KroneckerTask::kMostWidth && rows_of(width) >= 4; }
   static i64 rows_of(i64 width);  // n1 <= n2
   // d (n), P1 (n1, n1), P2 (n2, n2): finite, d positive, both invertible.
   static i64 count(i64 width) { return width + rows_of(width) * rows_of(width) + (width / rows_of(width)) * (width / rows_of(width)); }

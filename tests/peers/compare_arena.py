@@ -169,7 +169,7 @@ def main():
     options = parser.parse_args()
     program = subprocess.Popen([BUILD / "bitkerf_arena"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def ask(graph, arena, nodes=2_000_000):
+    def ask(graph, arena, nodes=200_000_000):
         program.stdin.write(graph.words(64, arena, nodes))
         program.stdin.flush()
         return json.loads(program.stdout.readline())

@@ -6,6 +6,7 @@
     compare_calibrated.py lattice   E8P with feedback beside scalar grids with feedback, about 2 bits
     compare_calibrated.py kernel    our rounding beside gptqmodel's on the same H, order and format: output error layer by layer
     compare_calibrated.py rows      rows of MiniLM in 4 and 8 bits, dealt out by `bitkerf allocate`
+    compare_calibrated.py four_bits inputs and weights of MiniLM in 4 bits after transforms
     compare_calibrated.py integers  our codes beside those of a textbook GPTQ written here, on every linear layer of MiniLM
 
 Calibration: data/calibration (for MiniLM its prose and Markdown by sentences), tests: data/evaluation. Needs torch, transformers, gguf,
@@ -207,20 +208,103 @@ def judged_minilm(work):
     exact = vectors(model)
     weights = {name: m.weight.detach().clone() for name, m in modules.items()}
 
-    def judge(name, bits, quantize):
+    def judge(name, bits, quantize, hooks=()):
+        """hooks: of the modules' inputs, already in place; taken away here."""
+        if name.startswith(ONLY):
+            quantized = quantize()
+            relative = sum(output_error(quantized[n] - weights[n], moments[n]) / output_error(weights[n], moments[n]) for n in weights) / len(weights)
+            for n, m in modules.items():
+                m.weight.data = quantized[n]
+            cosine = float((vectors(model) * exact).sum(1).mean())
+        for hook in hooks:
+            hook.remove()
         if not name.startswith(ONLY):
             return
-        quantized = quantize()
-        relative = sum(output_error(quantized[n] - weights[n], moments[n]) / output_error(weights[n], moments[n]) for n in weights) / len(weights)
-        for n, m in modules.items():
-            m.weight.data = quantized[n]
-        cosine = float((vectors(model) * exact).sum(1).mean())
         for n, m in modules.items():
             m.weight.data = weights[n]
         row(name, bits, f"{cosine:.5f}", f"{1 - cosine:.2e}", f"{relative:.4f}")
 
     print(f"MiniLM: {len(sentences)} sentences, {len(shapes)} linear layers\n\n| | bits | mean cosine | 1 - it | relative output error |\n|---|---|---|---|---|")
+    judge.model = model
     return judge, weights, moments, shapes, folder, statistics
+
+
+def four_bits(work, wanted):
+    """Card 39: inputs and weights of 4 bits (a scale per token, and per 64 weights) after no transform, SmoothQuant's, a Hadamard matrix and P1, P2
+    learned by ours from 256 tokens of calibration text, computed in torch."""
+    del wanted
+    judge, weights, _, _, folder, _ = judged_minilm(work)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    text = encoder_statistics.sentences_of((SOURCE / "data" / "calibration" / "prose.txt").read_text())
+    batch = tokenizer([text[i * len(text) // 64] for i in range(64)], padding=True, truncation=True, return_tensors="pt")
+    seen = {}
+
+    def watch(name):
+        def hook(module, inputs):
+            if name not in seen:
+                seen[name] = inputs[0][batch["attention_mask"].bool()]
+        return hook
+
+    model = judge.model
+    modules = {encoder_statistics.name_of(path): m for path, m in model.named_modules() if encoder_statistics.name_of(path)}
+    handles = [m.register_forward_pre_hook(watch(n)) for n, m in modules.items()]
+    with torch.no_grad():
+        encoder_statistics.embed(model, batch)
+    for h in handles:
+        h.remove()
+
+    def rounded(x, group):
+        parts = x.reshape(*x.shape[:-1], -1, group)
+        scale = (parts.abs().amax(-1, keepdim=True) / 7).clamp_min(1e-30)
+        return ((parts / scale).round().clamp(-8, 7) * scale).reshape(x.shape)
+
+    def hadamard(n):
+        # Sylvester's matrix times Paley's of order 12 (of which 384 and 1536 are multiples), signs at random.
+        squares = {i * i % 11 for i in range(1, 11)}
+        q = torch.tensor([[0 if i == j else 1 if (j - i) % 11 in squares else -1 for j in range(11)] for i in range(11)], dtype=torch.float32)
+        paley = torch.eye(12)
+        paley[0, 1:], paley[1:, 0], paley[1:, 1:] = 1, -1, q + torch.eye(11)
+        h = paley
+        while len(h) < n:
+            h = torch.kron(torch.tensor([[1.0, 1.0], [1.0, -1.0]]), h)
+        assert len(h) == n and torch.allclose(h @ h.T, n * torch.eye(n), atol=1e-2)
+        signs = torch.randint(0, 2, (n,), generator=torch.Generator().manual_seed(n)) * 2 - 1
+        return h / math.sqrt(n) * signs
+
+    def learned(x, w):
+        n = w.shape[1]
+        some = x[torch.arange(256) * len(x) // 256]
+        data = torch.cat([some, w]).float().numpy().tobytes()
+        out = subprocess.run([BUILD / "bitkerf_probe", "kron", str(n), "256", "4"], input=data, check=True, stdout=subprocess.PIPE).stdout
+        p = torch.from_numpy(numpy.frombuffer(out, numpy.float32).copy())
+        n1 = max(i for i in range(1, n + 1) if n % i == 0 and i * i <= n)
+        p1, p2 = p[n:n + n1 * n1].reshape(n1, n1), p[n + n1 * n1:].reshape(n // n1, n // n1)
+        return torch.kron(p1.T.contiguous(), p2.T.contiguous()) * p[:n]  # T x, x by rows
+
+    def smooth(x, w):
+        s = x.abs().amax(0).clamp_min(1e-5).sqrt() / w.abs().amax(0).clamp_min(1e-5).sqrt()
+        return torch.diag(1 / s)
+
+    kinds = {"none": lambda x, w: None, "smoothing": smooth, "hadamard": lambda x, w: hadamard(w.shape[1]), "kron": learned}
+    for kind, make in kinds.items():
+        made, handles, quantized, spread = {}, [], {}, []
+        for name, m in modules.items():
+            key = name.replace("attn_k", "attn_q").replace("attn_v", "attn_q")
+            if key not in made:
+                readers = [n for n in modules if n.replace("attn_k", "attn_q").replace("attn_v", "attn_q") == key]
+                made[key] = make(seen[key], torch.cat([weights[n] for n in readers]))
+            t, w = made[key], weights[name]
+            inverse = None if t is None else torch.linalg.inv(t.double()).float()
+            x = seen[key] if t is None else seen[key] @ t.T
+            largest = x.abs().amax(0)
+            spread.append(float(largest.max() / largest.median()))
+            back = lambda x, inverse=inverse: x if inverse is None else x @ inverse.T
+            turn = lambda x, t=t: x if t is None else x @ t.T
+            quantized[name] = rounded(w if t is None else w @ inverse, 64)
+            quantized[name] = quantized[name] if t is None else quantized[name] @ t
+            handles.append(m.register_forward_pre_hook(lambda _, inputs, turn=turn, back=back: (back(rounded(turn(inputs[0]), inputs[0].shape[-1])),)))
+        judge(f"W4A4, {kind}", 4, lambda: quantized, handles)
+        print(f"    largest over median column of the inputs: {math.exp(sum(map(math.log, spread)) / len(spread)):.1f}, at most {max(spread):.1f}", flush=True)
 
 
 def rows(work, wanted):
@@ -332,12 +416,16 @@ def grids(work, wanted):
     model = transformers.AutoModel.from_pretrained(folder).float()
     weights = {encoder_statistics.name_of(path): m.weight.detach() for path, m in model.named_modules() if encoder_statistics.name_of(path)}
     print("MiniLM, 36 layers: squared error relative to the weights, least, mean, most; the constant of Lloyd and Max")
-    for recipe, constant in (("hadamard | rtn/bipolar2.row", 0.1175), ("hadamard | rtn/normal3.row", 0.03454), ("hadamard | rtn/normal4.row", 0.009497),
-                             ("hadamard | rtn/nf4.row", 0), ("rtn/nf4.g64", 0), ("hadamard | rtn/normal4.g64", 0), ("hadamard | rtn/e8p2.row", 0.0915)):
+    found = {}
+    for recipe, constant in (("hadamard | rtn/bipolar2.row", 0.1188), ("hadamard | rtn/normal2.row", 0.1175), ("hadamard | rtn/normal3.row", 0.03454),
+                             ("hadamard | rtn/normal4.row", 0.009497), ("hadamard | rtn/nf4.row", 0), ("rtn/nf4.g64", 0), ("hadamard | rtn/normal4.g64", 0),
+                             ("hadamard | rtn/normal8d2.row", 0.0080), ("hadamard | rtn/e8p2.row", 0.0915)):
         run("quantize", folder, "--recipe", f"blk.*={recipe}", "-o", work / "k.gguf")
         ours = expanded(work / "k.gguf", work / "floats")
-        t = [float((ours[n] - w).double().square().sum() / w.double().square().sum()) for n, w in weights.items()]
+        t = found[recipe] = [float((ours[n] - w).double().square().sum() / w.double().square().sum()) for n, w in weights.items()]
         print(f"{recipe}: {min(t):.5f} {sum(t) / len(t):.5f} {max(t):.5f}; {constant or '-'}", flush=True)
+    for one, other in (("hadamard | rtn/normal4.row", "hadamard | rtn/nf4.row"), ("hadamard | rtn/normal4.g64", "rtn/nf4.g64")):
+        print(f"{one} below {other} in {sum(a < b for a, b in zip(found[one], found[other]))} of {len(weights)} layers")
 
 
 def lattice(work, wanted):
@@ -413,7 +501,7 @@ def integers(work, wanted):
     del wanted
     weights, moments, folder, statistics = minilm_layers(work)
     print("MiniLM: recipe, weights, codes that differ, rows with some, farthest from a tie where a row parts; largest relative gap of the error identity")
-    for recipe, lowest in (("gptq-natural/uint4.g128", 0), ("gptq-pivot/uint3.g64", 0), ("gptq-natural/int4.row", -8), ("gptq-pivot/int3.g64", -4)):
+    for recipe, lowest in (("gptq-textbook/uint4.g128", 0), ("gptq-pivot/uint3.g64", 0), ("gptq-textbook/int4.row", -8), ("gptq-pivot/int3.g64", -4)):
         run("quantize", folder, "--recipe", f"blk.*={recipe}", "--calibration", statistics, "-o", work / "k.gguf")
         listing = subprocess.run([BUILD / "bitkerf_probe", "codes", work / "k.gguf", work / "floats"], check=True, stdout=subprocess.PIPE, text=True).stdout
         top = 2 ** int(recipe.split("int")[1][0]) - 1
@@ -488,7 +576,7 @@ def textbook(weights, h, order, scales, minima, group, lowest, top, ours):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["minilm", "smollm2", "kernel", "integers", "rows", "grids", "lattice"])
+    parser.add_argument("what", choices=["minilm", "smollm2", "kernel", "integers", "rows", "four_bits", "grids", "lattice"])
     parser.add_argument("--only", default="", help="rows whose name begins so")
     parser.add_argument("--work", default=str(pathlib.Path.home() / ".cache" / "bitkerf" / "compare_calibrated"))
     options = parser.parse_args()

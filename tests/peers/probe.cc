@@ -8,17 +8,21 @@
 //   bitkerf_probe codes MODEL FOLDER
 //     FOLDER/MATRIX.codes (rows, columns), .scales and .minima (rows, groups): float32 of each packed matrix in one part whose
 //     codes are its levels' numbers; > a line each: MATRIX, rows, columns, groups, FORMAT
+//   bitkerf_probe kron WIDTH TOKENS BITS < float32 inputs (TOKENS, WIDTH), then weights of all that read them (rows, WIDTH)
+//     > float32: factors of columns, P1, P2 as learned for them (compress/learn_kronecker.h)
 // FORM "-" is the fastest of each matrix, "integer" execution in integers alone; CACHE is f16 or f32.
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <sstream>
 #include <string>
 
 #include <map>
 
-#include "core/error.h"
 #include "compress/calibration/calibrate.h"
+#include "compress/learn_kronecker.h"
+#include "core/error.h"
 #include "engine/generate.h"
 #include "files/packed_tensors.h"
 #include "forms/list.h"
@@ -78,7 +82,14 @@ void weights(const std::string& model, const std::string& folder) {
                                            {tensor->data, static_cast<std::size_t>(tensor->bytes)}}, 0);
     OwnedMatrix<float>& whole = matrices[entry.matrix.substr(0, entry.matrix.rfind(".weight"))];
     if (whole.rows() == 0) whole = OwnedMatrix<float>(entry.total, entry.shape.cols);
-    linear->expand(0, whole.view().sub_rows(entry.first, entry.shape.rows));
+    OwnedMatrix<float> part(entry.shape.rows, entry.shape.cols);
+    linear->expand(0, part.view());
+    const Tensor* order = entry.scattered.empty() ? nullptr : file->find(entry.scattered);
+    for (i64 r = 0; r < entry.shape.rows; r++) {
+      std::int32_t row = static_cast<std::int32_t>(r);
+      if (order) std::memcpy(&row, order->data + r * 4, 4);
+      std::copy_n(part.view().row(r), entry.shape.cols, whole.view().row(entry.first + row));
+    }
   }
   for (const auto& [name, matrix] : matrices) {
     std::FILE* out = std::fopen((folder + "/" + name).c_str(), "wb");
@@ -117,14 +128,25 @@ void codes(const std::string& model, const std::string& folder) {
   }
 }
 
+void kron(i64 width, i64 tokens, int bits) {
+  std::vector<float> all;
+  for (float some[4096]; std::size_t n = std::fread(some, sizeof(float), 4096, stdin);) all.insert(all.end(), some, some + n);
+  const i64 rows = static_cast<i64>(all.size()) / width - tokens;
+  CHECK(rows > 0 && static_cast<i64>(all.size()) == (tokens + rows) * width);
+  Threads threads(1);
+  const std::vector<float> learned = learn_kronecker({all.data(), tokens, width}, {all.data() + tokens * width, rows, width}, {.bits = bits}, threads);
+  std::fwrite(learned.data(), sizeof(float), learned.size(), stdout);
+}
+
 int probe(std::span<char*> arguments) {
   std::string what = arguments.size() > 1 ? arguments[1] : "";
   if (what == "greedy" && arguments.size() == 6)
     greedy(arguments[2], options_of(arguments[3], arguments[4]), std::atol(arguments[5]));
   else if (what == "logits" && arguments.size() == 5) logits(arguments[2], options_of(arguments[3], arguments[4]));
   else if (what == "weights" && arguments.size() == 4) weights(arguments[2], arguments[3]);
+  else if (what == "kron" && arguments.size() == 5) kron(std::atol(arguments[2]), std::atol(arguments[3]), std::atoi(arguments[4]));
   else if (what == "codes" && arguments.size() == 4) codes(arguments[2], arguments[3]);
-  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE | weights MODEL FOLDER | codes MODEL FOLDER\n"), 2;
+  else return std::fprintf(stderr, "usage: bitkerf_probe greedy MODEL FORM CACHE N | logits MODEL FORM CACHE | weights MODEL FOLDER | codes MODEL FOLDER | kron WIDTH TOKENS BITS\n"), 2;
   return 0;
 }
 

@@ -1,0 +1,2 @@
+#define KRONECKER kronecker_avx2
+#include "transforms/kronecker.inl"

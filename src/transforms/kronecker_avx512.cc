@@ -1,0 +1,2 @@
+#define KRONECKER kronecker_avx512
+#include "transforms/kronecker.inl"

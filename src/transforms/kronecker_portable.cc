@@ -1,0 +1,2 @@
+#define KRONECKER kronecker_portable
+#include "transforms/kronecker.inl"
