@@ -51,6 +51,49 @@ TEST(RecipeBook, SaysWhatIsWrong) {
     EXPECT_NE(message_of([&] { RecipeBook book(c.text); }).find(c.part), std::string::npos) << c.text << ": " << message_of([&] { RecipeBook book(c.text); });
 }
 
+// A plan file comes from outside. Its parser needs every form and quantizer, so it is not among the programs of cmake/fuzz.cmake; the
+// sanitizers' builds run this.
+TEST(RecipeBook, AnyBytesAreARecipeOrOneErrorOfUsage) {
+  const std::string_view seeds[] = {
+      "*=rtn/int4.g64\n# a comment\nblk.*.attn_v = rtn/int8.row | bit_planes; token_embd = keep",
+      "blk.?.attn_q[0:10,12,40:] = hadamard | gptq/normal6d2.row | codebook | hadamard/int8.row\nblk.*.attn_q[10:12,13:40]=cross(0.15) | rtn/int8.u8.g32",
+      "x=outlier(8)|rtn/int16.f32.row|fixed_point;blk.0.attn_q=smooth(.5) | rtn/bipolar2.f16.g192 | int_dot | int8.g32"};
+  constexpr std::string_view pieces[] = {"[", "]", ":", ",", "=", "|", "/", ".g", "*", "?", "(", ")", "99999999999999999999", "-1", "\n", ";", "#", std::string_view("\0", 1), "\xff"};
+  std::mt19937 random(5);
+  auto below = [&](std::size_t n) { return std::uniform_int_distribution<std::size_t>(0, n - 1)(random); };
+  int recipes = 0, refused = 0;
+  for (int i = 0; i < 30000; i++) {
+    std::string text(seeds[below(std::size(seeds))]);
+    for (std::size_t changes = below(4) + 1; changes > 0 && !text.empty(); changes--) {
+      const std::size_t at = below(text.size());
+      switch (below(4)) {
+        case 0: text[at] = static_cast<char>(below(256)); break;
+        case 1: text.erase(at, below(8) + 1); break;
+        case 2: text.insert(at, pieces[below(std::size(pieces))]); break;
+        default: text.insert(at, text.substr(below(text.size()), below(24) + 1));
+      }
+    }
+    try {
+      const RecipeBook book(text);
+      for (const RecipeSegment& segment : book.of("blk.0.attn_q", 64)) {
+        i64 before = 0;
+        for (const RowRange& range : segment.rows) {
+          ASSERT_TRUE(before <= range.first && range.first < range.end && range.end <= 64) << text;
+          before = range.end;
+        }
+        if (!segment.recipe->keep) ASSERT_EQ(RecipeBook("x=" + segment.recipe->text()).of("x").text(), segment.recipe->text()) << text;
+      }
+      recipes++;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.fault(), Fault::usage) << text;
+      ASSERT_EQ(std::string(error.what()).find('\n'), std::string::npos) << text << ": " << error.what();
+      refused++;
+    }
+  }
+  EXPECT_GT(recipes, 1000);
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(RecipeBook, TransformsComeFirst) {
   RecipeBook book("*=hadamard | rtn/int4.g64 | bit_planes | int8.g32; token_embd=hadamard|rtn/int8.g64; output = hadamard | rtn/int16.f32.row | fixed_point");
   EXPECT_EQ(book.of("x").transform->name, "hadamard");

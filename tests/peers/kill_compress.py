@@ -21,7 +21,7 @@ CHAINS, LONGEST, LONGER = int(os.environ.get("BITKERF_KILL_CHAINS", 2)), 12.0, 2
 KILLS = int(os.environ.get("BITKERF_KILLS", 50))
 # Where BITKERF_KILL_KEPT names a cache folder, everything of the default calibration is known from there, and no chains are needed.
 KEPT = os.environ.get("BITKERF_KILL_KEPT")
-HOW = ("--budget", "56MiB") if KEPT else ("--budget", "56MiB", "--windows", "6")
+HOW = ("--budget", "74MiB") if KEPT else ("--budget", "74MiB", "--windows", "6")
 
 
 def sum_of(path):
