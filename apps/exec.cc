@@ -10,7 +10,7 @@
 namespace bitkerf {
 namespace {
 
-// Static scales are ranges, which few windows show: with 8 of them as with 32 (docs/integer.md).
+// Static scales are ranges, which few windows show; more make loading longer.
 constexpr i64 kWindows = 8;
 
 template <std::unique_ptr<Model> (*load)(const ModelFile&, const IntegerOptions&, Threads&, const std::function<void(i64, i64)>&)>

@@ -6,8 +6,8 @@
     measure_integer.py minilm    vectors of 1,000 sentences beside transformers in float32, 8 and 4 bits; rank correlation of pairs; bytes
                                  (needs torch, transformers, gguf)
 
-Without the models, or what it needs of Python, exit code 77. INTEGER_WINDOWS: of 512 tokens, 8 unless set. The four-bit file and the
-statistics are kept in ~/.cache/bitkerf/measure_integer.
+Without the models, or what it needs of Python, exit code 77. INTEGER_WINDOWS: of 512 tokens, 8 unless set. INTEGER_ROWS: of minilm.
+Files, statistics and the vectors in float32 are kept in ~/.cache/bitkerf/measure_integer.
 """
 import hashlib
 import json
@@ -23,6 +23,8 @@ BUILD = pathlib.Path(os.environ.get("BITKERF_BUILD", SOURCE / "build" / "release
 PROGRAM = os.environ.get("BITKERF_PROGRAM", str(BUILD / "bitkerf"))
 MODELS = pathlib.Path.home() / ".cache" / "peers" / "models"
 WORK = pathlib.Path.home() / ".cache" / "bitkerf" / "measure_integer"
+RECIPE = "blk.*=gptq-beam/mxint4; token_embd=rtn/mxint4"
+ROWS = os.environ.get("INTEGER_ROWS", "W8A8;W4A8, nearest;W4A8").split(";")
 ISAS = os.environ.get("INTEGER_ISAS", "portable,avx2,avx512").split(",")
 sys.path.insert(0, str(SOURCE / "tools"))
 
@@ -120,11 +122,18 @@ def minilm():
     for name in ("northanger_abbey", "markdown"):
         own += encoder_statistics.sentences_of((SOURCE / "data" / "evaluation" / f"{name}.txt").read_text(), least=12, most=400)
     sentences = [own[i * len(own) // 1000] for i in range(1000)] if len(own) > 1000 else own
-    exact = []
-    with torch.no_grad():
-        for sentence in sentences:
-            exact.append(encoder_statistics.embed(model, tokenizer([sentence], truncation=True, return_tensors="pt"))[0].double().numpy())
-    exact = numpy.stack(exact)
+    kept = WORK / "exact.npy"
+    if not kept.exists():
+        exact = [None] * len(sentences)
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        with torch.no_grad():
+            for first in range(0, len(order), 50):
+                some = order[first:first + 50]
+                batch = tokenizer([sentences[i] for i in some], padding=True, truncation=True, return_tensors="pt")
+                for i, vector in zip(some, encoder_statistics.embed(model, batch)):
+                    exact[i] = vector.double().numpy()
+        numpy.save(kept, numpy.stack(exact))
+    exact = numpy.load(kept)
     generator = random.Random(1)
     pairs = [generator.sample(range(len(sentences)), 2) for _ in range(20000)]
     # Nobody judged these pairs; what they have in common stands in: of pairs that share a long word the share of such words.
@@ -136,13 +145,19 @@ def minilm():
     lines = "\n".join(" ".join(s.split()) for s in sentences)
     text = WORK / "sentences"
     text.write_text(lines)
-    # Feedback rounding where the inputs' moments are known; the table of tokens to nearest by squared error.
+    # Feedback rounding where the inputs' moments are known, the table of tokens to nearest by squared error; then biases.
     four = WORK / "four.gguf"
-    run("quantize", folder, "--recipe", os.environ.get("INTEGER_RECIPE", "blk.*=gptq/mxint4; token_embd=rtn/mxint4"), "--calibration", statistics, "-o", four)
+    if not four.exists():
+        run("quantize", folder, "--recipe", RECIPE, "--calibration", statistics, "-o", four)
+        texts = [str(SOURCE / "data" / "calibration" / f"{name}.txt") for name in ("prose", "markdown")]
+        subprocess.run([sys.executable, SOURCE / "tools" / "encoder_biases.py", folder, four, *texts], check=True, stdout=subprocess.DEVNULL)
     nearest = WORK / "nearest.gguf"
-    run("quantize", folder, "--recipe", "*=rtn/mxint4", "-o", nearest)
+    if not nearest.exists():
+        run("quantize", folder, "--recipe", "*=rtn/mxint4", "-o", nearest)
     print(f"{len(sentences)} sentences; float32 {float_bytes / 2 ** 20:.2f} MiB (without the pooler)")
     for name, path, wanted in (("W8A8", folder, 0.995), ("W4A8, nearest", nearest, 0), ("W4A8", four, 0.98)):
+        if name not in ROWS:
+            continue
         start = time.monotonic()
         out = run("embed", path, "-f", text, "--exec", "int-block", "--json")
         seconds = time.monotonic() - start
