@@ -62,14 +62,14 @@ def llama_cpp(path):
 
 
 def table(rows, others):
-    text = ("| file | MiB | perplexity | divergence: novel, code, Markdown; mean | predicted | decode, tok/s | `compress` |\n"
+    text = ("| file | MiB | perplexity | divergence: novel, code, Markdown; mean | predicted | decode, tok/s: it / the source, in turns | `compress` |\n"
             "|---|---:|---:|---|---:|---:|---|\n")
     first = rows[0]
-    lines = [(first["source_MiB"], f"| the source | {first['source_MiB']:.1f} | {first['reference']:.2f} | | | {max(r['source_speed'] for r in rows):.0f} | |\n")]
+    lines = [(first["source_MiB"], f"| the source | {first['source_MiB']:.1f} | {first['reference']:.2f} | | | | |\n")]
     parts = lambda row: ", ".join(f"{float(row[name]):.3g}" for name in TEXTS) + f"; {float(row['divergence']):.3g}"
     for row in rows:
         lines.append((row["MiB"], f"| **bitkerf, {row['name']}** | {row['MiB']:.2f} | {row['perplexity']:.2f} | {parts(row)} | {row['predicted']:.3g} | "
-                      f"{row['speed']:.0f} | {row['seconds']:.0f} s, {row['memory'] / 1024:.1f} GiB |\n"))
+                      f"{row['speed']:.0f} / {row['source_speed']:.0f} | {row['seconds']:.0f} s, {row['memory'] / 1024:.1f} GiB |\n"))
     for row in others:
         lines.append((float(row["MiB"]), f"| llama.cpp {row['type']} | {float(row['MiB']):.1f} | {float(row['perplexity']):.4g} | {parts(row)} | | | |\n"))
     return text + "".join(line for _, line in sorted(lines, key=lambda pair: -pair[0]))
