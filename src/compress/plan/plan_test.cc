@@ -60,7 +60,7 @@ TEST(Plan, IsFasterThanItsSourceWhereOnlyBytesAreLimited) {
   for (PlanLayer& layer : p.layers) layer.candidates.push_back({"gptq/e8p2", 60, 1e-9, 3e-3, 1e-3});
   EXPECT_GT(make_plan(p, goal({"700B"})).seconds_decode, 12e-3);
   p.source_decode = 9e-3, p.source_bytes = 1000;
-  EXPECT_LE(make_plan(p, goal({"700B"})).seconds_decode, 0.81 * 9e-3);
+  EXPECT_LE(make_plan(p, goal({"700B"})).seconds_decode, 0.9 * 9e-3);
   EXPECT_LE(make_plan(p, goal({"950B"})).seconds_decode, 9.001e-3);
   EXPECT_GT(make_plan(p, goal({"950B"})).seconds_decode, 0.9 * 9e-3);
   p.source_decode = 1e-3;  // out of reach: then as before
